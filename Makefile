@@ -1,0 +1,85 @@
+# What one does with this tree. `make` lists the targets.
+#
+# Everything is installed into a virtual environment of its own (VENV), with the versions of constraints.txt;
+# nothing outside the tree is changed. A second run installs only when pyproject.toml or constraints.txt changed.
+#
+#   make run                     set up, then the demonstration
+#   make test ARGS="-k session"  set up, then part of the tests
+#   make PYTHON=python3.12 …     another interpreter (3.11 or later)
+
+PYTHON ?= python3
+VENV   ?= .venv
+ARGS   ?=
+
+BIN     := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+.PHONY: help run test check lint types layers units bench clean
+
+help: ## show this list
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+run: $(VENV)/.installed ## set up, then run recorded speech through a daemon in real time and watch the captions
+	$(BIN)/streamer demo $(ARGS)
+
+test: $(VENV)/.installed-test ## set up, then run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: lint types layers units ## style, types, layers and unit files
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+layers: $(VENV)/.installed-test
+	$(BIN)/lint-imports
+
+# `verify` wants the program of ExecStart to exist, so it is shown a copy that names this environment's.
+units: $(VENV)/.installed-test
+	@command -v systemd-analyze >/dev/null \
+	  || { echo "units: not checked, systemd-analyze is missing (Debian and Ubuntu: apt install systemd)"; exit 0; }; \
+	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	cp systemd/streamer.socket "$$folder"; \
+	sed 's#/opt/streamer/.venv/bin/#$(abspath $(BIN))/#' systemd/streamer.service > "$$folder/streamer.service"; \
+	systemd-analyze verify --man=no "$$folder/streamer.service" "$$folder/streamer.socket"; \
+	systemd-analyze security --no-pager --offline=true --threshold=20 "$$folder/streamer.service" | tail -n 1
+
+bench: $(VENV)/.installed-bench ## measure delays, many streams and half an hour of speech; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.streams
+	$(BIN)/python -m benchmarks.soak
+
+clean: ## remove the environment and every cache
+	rm -rf $(VENV) *.egg-info build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.created:
+	@command -v $(PYTHON) >/dev/null \
+	  || { echo "$(PYTHON) is missing: install Python 3.11 or later, or name one with make PYTHON=…" >&2; exit 1; }; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or later is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1): name another with make PYTHON=…" >&2; exit 1; }; \
+	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo "$(PYTHON) cannot make virtual environments (Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }; \
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV); \
+	touch $@
+
+# PyTorch is most of the download: the first time takes minutes.
+$(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
+	$(INSTALL) .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.created pyproject.toml constraints.txt
+	$(INSTALL) '.[test]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(VENV)/.created pyproject.toml constraints.txt
+	$(INSTALL) '.[bench]'
+	@touch $@ $(VENV)/.installed

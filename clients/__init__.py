@@ -1,0 +1,1 @@
+"""Clients of the daemon: the native protocol from the other side, microphone, files, captions in a terminal."""

@@ -1,0 +1,250 @@
+"""The native protocol from the client's side: audio in, typed messages out. `docs/protocol.md` describes the wire.
+
+    async with connect("ws://127.0.0.1:8765") as stream:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(send_everything(stream))   # send_audio …, then stop
+            async for message in stream:
+                ...
+
+Send and receive at the same time. A server that is behind stops reading, and `send_audio` waits; messages that nobody
+takes wait in a queue of RECEIVED_MESSAGES, then the network stops too, and the server cuts a client that keeps it
+waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_address
+from typing import Any, Protocol, Self, TypeAlias, cast, get_args
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+import numpy as np
+import websockets
+
+from model.types import SAMPLE_RATE, Samples, Task
+from streamer.audio import Encoding
+from streamer.protocols import messages
+
+PATH = "/v1/stream"
+RECEIVED_MESSAGES = 1024
+SENT_BYTES = 65_536
+"""Longest message that is sent; longer audio is cut, which changes nothing for the server."""
+
+FromServer: TypeAlias = (
+    messages.Ready
+    | messages.SpeechStarted
+    | messages.Partial
+    | messages.Commit
+    | messages.SpeechEnded
+    | messages.Final
+    | messages.Flushed
+    | messages.Gap
+    | messages.Warning
+    | messages.Error
+    | messages.Done
+)
+
+TYPES = frozenset(kind.__struct_config__.tag for kind in get_args(FromServer))
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What every message has."""
+
+    type: str
+
+
+DECODER: msgspec.json.Decoder[FromServer] = msgspec.json.Decoder(FromServer)
+ENCODER = msgspec.json.Encoder()
+
+
+class StreamError(Exception):
+    """The server ended the stream with an error."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+        """As in `docs/protocol.md`, for programs."""
+        self.message = message
+
+
+class ConnectionLost(Exception):  # noqa: N818 (what happened, not whose error it is)
+    """The connection ended before everything was decided; whatever was committed stands."""
+
+
+class Unreachable(Exception):  # noqa: N818 (what is the matter with the server)
+    """No stream could be opened at this address."""
+
+
+class Socket(Protocol):
+    """What a stream needs of a connection. Both methods raise ConnectionLost, or websockets' ConnectionClosed."""
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message; wait while the other side does not take any."""
+        ...
+
+    async def recv(self) -> str | bytes:
+        """Wait for the next message."""
+        ...
+
+
+class Stream:
+    """An open stream; made by `connect`. Iterating ends after `done`."""
+
+    def __init__(self, socket: Socket, encoding: Encoding, ready: messages.Ready) -> None:
+        self._socket = socket
+        self._encoding = encoding
+        self.ready = ready
+        """What the server said of the session and the model."""
+
+    @classmethod
+    async def open(cls, socket: Socket, start: messages.Start) -> Self:
+        """Ask for a stream over a connection that is new. Raises StreamError if it is refused, ConnectionLost."""
+        with suppress(websockets.ConnectionClosed):  # one that refuses unheard says why in what is read next
+            await socket.send(ENCODER.encode(start).decode())
+        ready = await _receive(socket)
+        if not isinstance(ready, messages.Ready):
+            raise StreamError("bad_message", f"a server must answer start with ready, not with {type(ready).__name__}")
+        return cls(socket, Encoding(start.encoding), ready)
+
+    async def send_audio(self, audio: bytes | Samples) -> None:
+        """Send what comes next: bytes in the stream's encoding, or samples, float32 (n,) in [-1, 1].
+
+        Waits while the server is behind. None at all, sent now and then, keeps a stream open through a long silence.
+        Raises ConnectionLost if the connection has ended (iterating says why), ValueError for samples if not PCM.
+        """
+        data = audio if isinstance(audio, bytes) else self._encode(audio)
+        for begin in range(0, max(len(data), 1), SENT_BYTES):
+            await self._send(data[begin : begin + SENT_BYTES])
+
+    async def flush(self, marker: str = "") -> None:
+        """Ask for everything sent so far to be decided; a `Flushed` with this id follows."""
+        await self._send(ENCODER.encode(messages.Flush(marker)).decode())
+
+    async def stop(self) -> None:
+        """End the stream: everything is decided, then `Done` follows."""
+        await self._send(ENCODER.encode(messages.Stop()).decode())
+
+    async def __aiter__(self) -> AsyncIterator[FromServer]:
+        """Yield messages up to and including `Done`.
+
+        Raises StreamError if the server reports one, ConnectionLost if the connection ends before `Done`.
+        """
+        while True:
+            message = await _receive(self._socket)
+            yield message
+            if isinstance(message, messages.Done):
+                return
+
+    async def _send(self, data: str | bytes) -> None:
+        try:
+            await self._socket.send(data)
+        except websockets.ConnectionClosed as error:
+            raise ConnectionLost(_how_it_closed(error)) from error
+
+    def _encode(self, samples: Samples) -> bytes:
+        match self._encoding:
+            case Encoding.PCM_S16LE:
+                return pcm_s16le(samples)
+            case Encoding.PCM_F32LE:
+                return samples.astype("<f4").tobytes()
+            case _:
+                raise ValueError(f"samples can be sent as pcm_s16le or pcm_f32le, not as {self._encoding}")
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    *,
+    token: str | None = None,
+    sample_rate: int = SAMPLE_RATE,
+    encoding: Encoding = Encoding.PCM_S16LE,
+    channels: int = 1,
+    language: str | None = None,
+    task: Task = Task.TRANSCRIBE,
+    prompt: str = "",
+    partials: bool = True,
+    words: bool = True,
+    open_timeout_s: float = 10.0,
+) -> AsyncGenerator[Stream, None]:
+    """Open a stream and close it in the end; the arguments are the fields of `start`.
+
+    Raises Unreachable if there is no server at `url` or it refuses to talk, StreamError if it refuses this stream.
+    """
+    start = messages.Start(sample_rate, encoding, channels, language, task, prompt, partials, words)
+    address = url
+    try:
+        address = stream_url(url)
+        socket = await websockets.connect(address, open_timeout=open_timeout_s, **_options(address, token))
+    except (OSError, TimeoutError, websockets.WebSocketException, ValueError) as error:
+        raise Unreachable(f"{address}: {_why_not(error)}") from error
+    async with socket:
+        yield await Stream.open(cast("Socket", socket), start)
+
+
+def pcm_s16le(samples: Samples) -> bytes:
+    """Return samples in [-1, 1] as 16-bit PCM; what was 16-bit PCM before comes back unchanged."""
+    data: bytes = np.clip(np.rint(samples * 32_768.0), -32_768, 32_767).astype("<i2").tobytes()
+    return data
+
+
+def stream_url(url: str) -> str:
+    """Complete an address: `host:8765`, `http://host:8765` and `ws://host:8765` mean its /v1/stream."""
+    parts = urlsplit(url if "://" in url else f"ws://{url}")
+    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
+    return urlunsplit(parts._replace(scheme=scheme, path=parts.path.rstrip("/") or PATH))
+
+
+async def _receive(socket: Socket) -> FromServer:
+    """Return the next message of a type that is known; a later version of the server may have more."""
+    while True:
+        try:
+            data = await socket.recv()
+            if msgspec.json.decode(data, type=Envelope).type not in TYPES:
+                continue
+            message = DECODER.decode(data)
+        except websockets.ConnectionClosed as error:
+            raise ConnectionLost(_how_it_closed(error)) from error
+        except msgspec.MsgspecError as error:
+            raise StreamError("bad_message", f"the server said something outside the protocol: {error}") from error
+        if isinstance(message, messages.Error):
+            raise StreamError(message.code, message.message)
+        return message
+
+
+def _options(address: str, token: str | None) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "compression": None,  # audio does not shrink, and captions are small
+        "max_queue": RECEIVED_MESSAGES,
+        "close_timeout": 2.0,
+        "ping_timeout": None,  # a pong waits behind all the audio that is on its way
+        "additional_headers": {"Authorization": f"Bearer {token}"} if token else None,
+    }
+    if _is_loopback(urlsplit(address).hostname or ""):
+        options["proxy"] = None  # a proxy for the Internet does not know this machine's own address
+    return options
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _why_not(error: Exception) -> str:
+    if isinstance(error, websockets.InvalidStatus):
+        status = error.response.status_code
+        said = (error.response.body or b"")[:200].decode(errors="replace").strip()
+        hint = " (is the token right?)" if status in {401, 403} else ""
+        return f"the server answered {status}{hint}" + (f": {said}" if said else "")
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__
+
+
+def _how_it_closed(error: websockets.ConnectionClosed) -> str:
+    if error.rcvd is None:
+        return "the connection broke"
+    return f"the server closed the connection: {error.rcvd.code} {error.rcvd.reason}".rstrip()

@@ -1,0 +1,1 @@
+"""Something to hear without a microphone: recordings where there are some, else a synthesised clip."""

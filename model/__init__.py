@@ -1,0 +1,1 @@
+"""Whisper in plain PyTorch. Importing `model` or `model.types` imports no torch."""

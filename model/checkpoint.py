@@ -1,0 +1,162 @@
+"""A Whisper and all that belongs to it, loaded from wherever its name leads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model import weights
+from model.config import ModelError, WhisperConfig
+from model.features import WhisperFeatureExtractor
+from model.generation_config import GenerationConfig
+from model.hub import Source, demo_folder, resolve
+from model.tokenizer import WhisperTokenizer
+from model.whisper import WhisperForConditionalGeneration
+
+MULTILINGUAL, LARGE_V3 = 51865, 51866
+"""Vocabulary sizes; large-v3 has Cantonese besides."""
+
+_OPENAI_DIMENSIONS = {
+    "n_mels": "num_mel_bins",
+    "n_vocab": "vocab_size",
+    "n_audio_ctx": "max_source_positions",
+    "n_audio_state": "d_model",
+    "n_audio_head": "encoder_attention_heads",
+    "n_audio_layer": "encoder_layers",
+    "n_text_ctx": "max_target_positions",
+    "n_text_head": "decoder_attention_heads",
+    "n_text_layer": "decoder_layers",
+}
+"""Dimensions in an openai file that matter, and the fields of our configuration they set."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A network with the vocabulary, rules and features it was trained with."""
+
+    name: str
+    """As it was asked for; `auto` has become what it stood for."""
+    path: Path
+    """The folder or file it came from."""
+    model: WhisperForConditionalGeneration
+    config: WhisperConfig
+    generation: GenerationConfig
+    tokenizer: WhisperTokenizer
+    features: WhisperFeatureExtractor
+    notice: str = ""
+    """What the operator should know; empty if there is nothing to say."""
+
+    @property
+    def n_mels(self) -> int:
+        """Mel bands the encoder hears: 80 or 128."""
+        return self.config.num_mel_bins
+
+    @property
+    def streamer(self) -> Mapping[str, Any]:
+        """What the model's card says to this program, such as {"encoder_context": "dynamic"}."""
+        said = self.config.extra.get("streamer")
+        return said if isinstance(said, Mapping) else {}
+
+
+def load_checkpoint(
+    name: str,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    offline: bool = False,
+    progress: bool | None = None,
+) -> Checkpoint:
+    """Load a model by any name `resolve` understands.
+
+    dtype: type of the weights in memory, whatever it is in the file; offline: ask no hub; progress: as in `resolve`.
+    Raises ModelError with what is wrong and where; only `auto` falls back, and says so in `notice`.
+    """
+    source = resolve(name, offline=offline, progress=progress)
+    if source.path.is_file():
+        return _load_openai(source, torch.device(device), dtype)
+    return _load_folder(source, torch.device(device), dtype)
+
+
+def _load_folder(source: Source, device: torch.device, dtype: torch.dtype) -> Checkpoint:
+    """Load a folder in Hugging Face layout."""
+    folder = source.path
+    config = WhisperConfig.from_file(folder / "config.json")
+    tokenizer = WhisperTokenizer.from_pretrained(folder)
+    if (folder / "preprocessor_config.json").is_file() or (folder / "processor_config.json").is_file():
+        features = WhisperFeatureExtractor.from_pretrained(folder)
+    else:
+        features = WhisperFeatureExtractor(feature_size=config.num_mel_bins)
+    if features.feature_size != config.num_mel_bins:
+        raise ModelError(
+            f"{folder}: feature_size in the preprocessor's configuration must be num_mel_bins of config.json, "
+            f"{config.num_mel_bins}, got {features.feature_size}"
+        )
+    if tokenizer.vocab_size > config.vocab_size:
+        raise ModelError(
+            f"{folder}: the vocabulary has {tokenizer.vocab_size} tokens, more than vocab_size of config.json, "
+            f"{config.vocab_size}"
+        )
+    generation = GenerationConfig.from_pretrained(folder, config, tokenizer)
+    model = _build(folder, config, weights.read_folder(folder), device, dtype)
+    return Checkpoint(source.name, folder, model, config, generation, tokenizer, features, source.notice)
+
+
+def _load_openai(source: Source, device: torch.device, dtype: torch.dtype) -> Checkpoint:
+    """Load a file of openai/whisper. It carries no vocabulary; the multilingual one is that of the embedded model."""
+    if source.path.suffix != ".pt":
+        raise ModelError(f"{source.path}: a file must be an openai .pt; of any other layout give the folder")
+    contents = weights.read_pickle(source.path)
+    if not isinstance(contents.get("dims"), dict) or not isinstance(contents.get("model_state_dict"), dict):
+        raise ModelError(f"{source.path} is not an openai checkpoint: it has no dims and model_state_dict")
+    config = _openai_config(source.path, contents["dims"])
+    tokenizer = _openai_tokenizer(source.path, config.vocab_size)
+    config = dataclasses.replace(
+        config,
+        decoder_start_token_id=tokenizer.sot,
+        eos_token_id=tokenizer.eot,
+        pad_token_id=tokenizer.eot,
+        bos_token_id=tokenizer.eot,
+    )
+    tensors = weights.from_openai(contents["model_state_dict"])
+    model = _build(source.path, config, tensors, device, dtype)
+    generation = GenerationConfig.derive(config, tokenizer)
+    features = WhisperFeatureExtractor(feature_size=config.num_mel_bins)
+    return Checkpoint(source.name, source.path, model, config, generation, tokenizer, features, source.notice)
+
+
+def _openai_config(path: Path, dims: Mapping[str, Any]) -> WhisperConfig:
+    """Translate the dimensions of an openai file."""
+    if missing := sorted(_OPENAI_DIMENSIONS.keys() - dims.keys()):
+        raise ModelError(f"{path}: dims must hold {', '.join(_OPENAI_DIMENSIONS)}; missing {', '.join(missing)}")
+    values = {field: dims[name] for name, field in _OPENAI_DIMENSIONS.items()}
+    try:
+        return WhisperConfig(**values, encoder_ffn_dim=4 * values["d_model"], decoder_ffn_dim=4 * values["d_model"])
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+
+
+def _openai_tokenizer(path: Path, vocab_size: int) -> WhisperTokenizer:
+    """Return the vocabulary of an openai file of that size."""
+    if vocab_size not in {MULTILINGUAL, LARGE_V3}:
+        raise ModelError(
+            f"{path}: an openai .pt must have the multilingual vocabulary of {MULTILINGUAL} or {LARGE_V3} tokens, "
+            f"got {vocab_size}; take an English-only model in Hugging Face layout, such as openai/whisper-base.en"
+        )
+    tokenizer = WhisperTokenizer.from_pretrained(demo_folder())
+    return tokenizer if vocab_size == MULTILINGUAL else tokenizer.with_cantonese()
+
+
+def _build(
+    path: Path, config: WhisperConfig, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
+) -> WhisperForConditionalGeneration:
+    """Build the network, naming the checkpoint if its tensors do not fit."""
+    try:
+        return weights.build(config, tensors, device, dtype)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error

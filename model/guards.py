@@ -1,0 +1,118 @@
+"""When to distrust a decode: silence that was given words, loops, and guesses nobody would make.
+
+Nothing here edits text. A hypothesis is taken, taken as silence, or decoded again, because words that are really said
+twice must come out twice: "no, no, no" is speech, forty "the" in two seconds are not.
+
+Source: openai/whisper transcribe.py for the thresholds; Radford et al. 2022, section 4.5.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from model.types import SAMPLE_RATE, Word
+
+
+class Verdict(Enum):
+    """What is to become of a hypothesis."""
+
+    TAKE = auto()
+    SILENCE = auto()
+    """There was no speech: its words are not taken."""
+    RETRY = auto()
+    """Try another way; if nothing better comes, the best attempt is taken."""
+    RETRY_UNPROMPTED = auto()
+    """Repetitive, yet at the pace of speech: worth trying without prompt, not worth drawing at random."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """Thresholds; the defaults are those of the reference for released Whisper models."""
+
+    no_speech: float = 0.6
+    """No-speech probability above which a hypothesis of low probability is silence."""
+    log_probability: float = -1.0
+    """Average log-probability below which a final hypothesis is tried again."""
+    compression: float = 2.4
+    """Ratio of text to its zlib size above which a final hypothesis is too repetitive."""
+    temperatures: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
+    """Tried in turn for a final hypothesis that fails."""
+    partial_temperatures: tuple[float, ...] = ()
+    """The same for a partial one, which only a loop makes fail. None: neighbours would wait, and more audio comes."""
+    loop_copies: int = 4
+    """Copies of one phrase in a row that may be a loop."""
+    loop_words: int = 8
+    """Words of a phrase that is looked for."""
+    loop_pace: float = 8.0
+    """Words a second that nobody says: a quick speaker counts to six."""
+
+    def judge(
+        self,
+        words: Sequence[Word],
+        *,
+        final: bool,
+        fresh: bool,
+        loops: bool,
+        no_speech: float,
+        average_log_probability: float,
+        ratio: float,
+    ) -> Verdict:
+        """Judge one attempt.
+
+        words: what was heard; fresh: whether no text was forced before them, so that the no-speech probability speaks
+        of them; loops: from `is_loop` or the decoder; ratio: from `compression_ratio`.
+        """
+        if not words:
+            return Verdict.TAKE
+        unlikely = average_log_probability < self.log_probability
+        if fresh and unlikely and no_speech > self.no_speech:
+            return Verdict.SILENCE
+        if loops:
+            return Verdict.RETRY
+        if not final:
+            return Verdict.TAKE
+        if unlikely:
+            return Verdict.RETRY
+        return Verdict.RETRY_UNPROMPTED if ratio > self.compression else Verdict.TAKE
+
+    def is_loop(self, words: Sequence[Word], span: float) -> bool:
+        """Say whether a phrase is repeated faster than anyone speaks.
+
+        The pace is taken over the words' own times, which a loop squeezes together, and over the whole span.
+        """
+        first, end = self._run(words)
+        spoken = (words[end - 1].end - words[first].start) / SAMPLE_RATE if end else 0.0
+        return end - first > self.loop_pace * min(span, spoken)
+
+    def is_impossible(self, words: Sequence[Word], span: float) -> bool:
+        """Say whether a loop has more words than the span could hold, wherever in it they are."""
+        first, end = self._run(words)
+        return end - first > self.loop_pace * span
+
+    def _run(self, words: Sequence[Word]) -> tuple[int, int]:
+        """Return where the longest repetition starts and ends."""
+        return longest_run([word.text.strip().casefold() for word in words], self.loop_copies, self.loop_words)
+
+
+def longest_run(texts: Sequence[str], copies: int, longest: int) -> tuple[int, int]:
+    """Return where the longest run of at least `copies` copies of one phrase starts and ends; (0, 0) for none.
+
+    A phrase has 1 to `longest` words.
+    """
+    best = (0, 0)
+    for size in range(1, longest + 1):
+        run = 0  # words in a row that equal the one a phrase earlier
+        for i in range(size, len(texts)):
+            run = run + 1 if texts[i] == texts[i - size] else 0
+            if run + size >= copies * size and run + size > best[1] - best[0]:
+                best = (i + 1 - run - size, i + 1)
+    return best
+
+
+def compression_ratio(text: str) -> float:
+    """Return how much smaller zlib makes the text; 0 for none. High for repetitive text."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data)) if data else 0.0

@@ -1,0 +1,176 @@
+"""Where a model name leads: the embedded demo, a folder or file here, the hub's cache, or the hub."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, constants, scan_cache_dir, snapshot_download
+from huggingface_hub.errors import CacheNotFound, GatedRepoError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.utils.tqdm import tqdm
+
+from model.config import ModelError
+
+DEFAULT_MODEL = "openai/whisper-base"
+"""What `auto` means where it can be had."""
+REACH_TIMEOUT = 5.0
+"""Seconds until a hub that does not answer counts as out of reach."""
+
+METADATA = (
+    "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json",
+    "vocab.json", "merges.txt", "added_tokens.json",
+)  # fmt: skip
+WEIGHTS = (
+    (r"model(-\d+-of-\d+)?\.safetensors", "model.safetensors.index.json"),
+    (r"pytorch_model(-\d+-of-\d+)?\.bin", "pytorch_model.bin.index.json"),
+)
+"""Kinds of weights, best first: pattern of the parts, and name of their index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model that is on the disk."""
+
+    name: str
+    path: Path
+    """A folder in Hugging Face layout, or an openai .pt file."""
+    notice: str = ""
+    """What the operator should know, if another model was taken than one might expect."""
+
+
+def resolve(name: str, *, offline: bool = False, progress: bool | None = None) -> Source:
+    """Find a model, downloading it if need be and allowed.
+
+    name: demo, auto, a folder, an openai .pt, or a hub name such as openai/whisper-small.
+    progress: draw a bar on stderr; None does so if stderr is a terminal.
+    Only `auto` falls back; any other name leads to its model or raises ModelError, which says what to do.
+    """
+    if name == "auto":
+        return _resolve_auto(offline=offline, progress=progress)
+    if name == "demo":
+        return Source("demo", demo_folder())
+    path = Path(name).expanduser()
+    if name and (path.is_dir() or path.is_file()):
+        return Source(name, path)
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) or path.suffix in {".pt", ".bin", ".safetensors"}:
+        hint = f"; on the hub there is openai/whisper-{name}" if re.fullmatch(r"[a-z0-9.-]+", name) else ""
+        raise ModelError(
+            f"model must be demo, auto, a folder, an openai .pt or a hub name; there is no {name!r} here{hint}"
+        )
+    try:
+        return Source(name, cached(name) or download(name, offline=offline, progress=progress))
+    except HFValidationError as error:
+        raise ModelError(f"{name!r} cannot be a hub name: {error}") from error
+
+
+def _resolve_auto(*, offline: bool, progress: bool | None) -> Source:
+    """Take the default model if it can be had, else the demo with a notice."""
+    try:
+        return resolve(DEFAULT_MODEL, offline=offline, progress=progress)
+    except ModelError as error:
+        notice = (
+            "using the embedded demo model, which knows only a small vocabulary (spoken English digits); "
+            f"for real speech take {DEFAULT_MODEL}: {error}"
+        )
+        return Source("demo", demo_folder(), notice)
+
+
+def demo_folder() -> Path:
+    """Return the folder of the embedded model. Raises ModelError if this installation was built without it."""
+    folder = Path(str(resources.files("model"))) / "demo"
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"this installation has no embedded model: {folder} is incomplete")
+    return folder
+
+
+def cached(name: str) -> Path | None:
+    """Return the folder of a hub model if the local cache holds all of it; asks no network."""
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True, allow_patterns=["config.json"]))
+    except OSError:  # the cache has none: a question answered, not a failure
+        return None
+    return folder if is_complete(folder) else None
+
+
+def is_complete(folder: Path) -> bool:
+    """Say whether a folder has configuration, vocabulary and every part of the weights."""
+    names = {path.name for path in folder.iterdir() if path.is_file()}  # a broken link is no file
+    if not {"config.json"} <= names or not ({"tokenizer.json"} <= names or {"vocab.json", "merges.txt"} <= names):
+        return False
+    if names & {"model.safetensors", "pytorch_model.bin"}:
+        return True
+    for _, index in WEIGHTS:
+        if index in names:
+            parts = json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()
+            return set(parts) <= names
+    return False
+
+
+def download(name: str, *, offline: bool = False, progress: bool | None = None) -> Path:
+    """Bring a hub model up to date in the local cache and return its folder; whole files are not fetched again.
+
+    Raises ModelError, within seconds if the hub does not answer, saying what to do instead.
+    """
+    advice = f"connect once and run `streamer models pull {name}`, or give the path of a folder that holds it"
+    if offline:
+        raise ModelError(
+            f"{name} is not in the cache ({constants.HF_HUB_CACHE}) and the hub may not be asked: {advice}"
+        )
+    try:
+        info = HfApi().model_info(name, timeout=REACH_TIMEOUT)
+        wanted = wanted_files(sibling.rfilename for sibling in info.siblings or ())
+    except GatedRepoError as error:
+        raise ModelError(f"{name} asks for consent: accept it on its page, then log in with `hf auth login`") from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(f"{name} is neither a folder here nor a model that the hub shows you") from error
+    except ModelError as error:
+        raise ModelError(f"{name}: {error}") from error
+    except Exception as error:  # its HTTP library's, the system's and its own errors share no base
+        raise ModelError(f"{name} is not in the cache and the hub cannot be reached ({error}): {advice}") from error
+    show = sys.stderr.isatty() if progress is None else progress
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, tqdm_class=None if show else _NoBar))
+    except Exception as error:  # as above
+        raise ModelError(f"{name} could not be downloaded ({error}); what has arrived is kept: try again") from error
+
+
+def wanted_files(files: Iterable[str]) -> list[str]:
+    """Pick what is needed of a repository's files: safetensors in their stored type if there are any.
+
+    Raises ModelError if there are no weights.
+    """
+    present = set(files)
+    for parts, index in WEIGHTS:
+        weights = sorted(file for file in present if re.fullmatch(parts, file))
+        if weights:
+            whole = [file for file in weights if "-of-" not in file]
+            return [*sorted(present & set(METADATA)), *(whole or [*weights, *(present & {index})])]
+    raise ModelError("the repository holds neither safetensors nor PyTorch weights")
+
+
+def cached_models() -> list[Source]:
+    """List the complete Whisper models in the local hub cache, by name."""
+    try:
+        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
+    except CacheNotFound:
+        return []
+    found = []
+    for name in sorted(repository.repo_id for repository in repositories if repository.repo_type == "model"):
+        folder = cached(name)
+        if folder and json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") == "whisper":
+            found.append(Source(name, folder))
+    return found
+
+
+class _NoBar(tqdm):
+    """Progress that is not shown."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take what tqdm takes."""
+        super().__init__(*args, **(kwargs | {"disable": True}))  # type: ignore[no-untyped-call]  # tqdm is untyped

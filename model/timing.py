@@ -1,0 +1,77 @@
+"""When each word was said: the path through the attention, the timestamps, and where there is sound, reconciled.
+
+Each source has its strength. The path (`align.py`) knows where one word gives way to the next, but gives the pause
+between them to either. Timestamps know where a segment starts and ends. Sound says where a pause is, but not whose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from model.align import token_starts
+from model.loudness import Loudness
+from model.rows import Decoded
+from model.types import SAMPLE_RATE, SAMPLES_PER_TIMESTAMP, DecodeRequest
+
+SHORTEST_WORD = SAMPLES_PER_TIMESTAMP
+"""Samples a word lasts at least where there is room: one position of the encoder."""
+TRUST = SAMPLE_RATE // 2
+"""Samples by which the timestamp at the end of a segment may be later than the path."""
+CONTEXT_WORDS = 2
+"""Words of the prefix that are aligned again, so that the first new word need not start where the path does."""
+
+
+class WordTimer:
+    """Places the words of one decode in time, in order, within the audio and after the prefix."""
+
+    def __init__(self, request: DecodeRequest, prefix: Sequence[int], decoded: Decoded, timestamp_begin: int) -> None:
+        """prefix: the tokens that were forced. Raises RuntimeError if no attention was recorded."""
+        self._begin = timestamp_begin
+        ends = [word.end for segment in request.prefix for word in segment.words]
+        self._now = min(max([request.start, *ends]), request.end)
+        self._end = request.end
+        self._sound = Loudness(self._now, request.audio[self._now - request.start :])
+        self._starts = self._token_starts(request, prefix, decoded)
+
+    def place(self, index: int, after: int, *, opened: int | None, closed: int | None) -> tuple[int, int]:
+        """Return start and end of the word of tokens index..after; words are asked for in order.
+
+        opened: where its segment starts, if it is the first one in it; closed: where the segment ends, if the last.
+        """
+        start, path_end = self._starts[index], self._starts[after]
+        end = self._sound.nearest_pause(path_end)
+        # The path gives the pause before a segment to its first word and leaves its last one early.
+        if closed is not None and start < closed <= path_end + TRUST:
+            end = closed
+        if opened is None:
+            start = self._sound.nearest_pause(start)
+        elif opened < end:
+            start = max(start, opened)
+        start, end = self._sound.trim(start, end)
+        start = min(max(start, self._now), max(self._end - SHORTEST_WORD, self._now))
+        self._now = min(max(end, start + SHORTEST_WORD), self._end)
+        return start, self._now
+
+    def _token_starts(self, request: DecodeRequest, prefix: Sequence[int], decoded: Decoded) -> list[int]:
+        """Return the sample index at which each decoded token starts, and where the last one ends."""
+        if decoded.attention is None:
+            raise RuntimeError("words need times, but no alignment head was recorded")
+        count = len(decoded.tokens)
+        row, place = self._alignment_start(request, prefix)
+        end = -(-len(request.audio) // SAMPLES_PER_TIMESTAMP)
+        found = token_starts(decoded.attention, row, min(place, max(end - 1, 0)), end)[len(prefix) - row :]
+        times = [request.start + int(position) * SAMPLES_PER_TIMESTAMP for position in found]
+        # Without the end of text nothing says where the last token stops.
+        return [*times[: count + 1], *[request.end] * (count + 1 - len(times))]
+
+    def _alignment_start(self, request: DecodeRequest, prefix: Sequence[int]) -> tuple[int, int]:
+        """Return the token and the encoder position from which on tokens are aligned: a little before the new ones."""
+        known = [word for segment in request.prefix for word in segment.words][-CONTEXT_WORDS:]
+        if not known:
+            return 0, 0
+        left = sum(len(word.tokens) for word in known)
+        row = len(prefix)
+        while left and row:  # timestamps between the words count for nothing
+            row -= 1
+            left -= prefix[row] < self._begin
+        return row, max(0, (known[0].start - request.start) // SAMPLES_PER_TIMESTAMP)

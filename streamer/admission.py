@@ -1,0 +1,91 @@
+"""How many sessions there may be, and how all of them are brought to an end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from streamer.connection import Connection
+from streamer.metrics import Metrics
+from streamer.protocols.commands import Close, ErrorCode, ProtocolError
+
+logger = logging.getLogger(__name__)
+
+
+class Admission:
+    """The sessions that are open."""
+
+    def __init__(self, max_sessions: int, recognizing: Callable[[], bool], metrics: Metrics) -> None:
+        """`recognizing` tells whether a stream would be recognised now."""
+        self._max_sessions = max_sessions
+        self._recognizing = recognizing
+        self._metrics = metrics
+        self._connections: set[Connection] = set()
+        self._empty = asyncio.Event()
+        self.draining = False
+        """Whether the server is ending and takes no new streams."""
+
+    @property
+    def count(self) -> int:
+        """Sessions open now."""
+        return len(self._connections)
+
+    @property
+    def ready(self) -> bool:
+        """Whether streams are taken, if there is room."""
+        return self._recognizing() and not self.draining
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any session waits for the recognizer."""
+        return any(connection.waiting for connection in self._connections)
+
+    def refusal(self) -> ProtocolError | None:
+        """Return why one more session is not taken, or None."""
+        if self.draining:
+            return ProtocolError(ErrorCode.SHUTTING_DOWN, "the server is going away", Close.RESTARTING)
+        if not self._recognizing():
+            return ProtocolError(ErrorCode.NOT_READY, "recognition is not available; try later", Close.TRY_LATER)
+        if self.count >= self._max_sessions:
+            complaint = f"all {self._max_sessions} sessions are taken; try later"
+            return ProtocolError(ErrorCode.BUSY, complaint, Close.TRY_LATER)
+        return None
+
+    @contextmanager
+    def admitted(self, connection: Connection) -> Generator[None]:
+        """Count a connection among the sessions while it lives."""
+        self._connections.add(connection)
+        self._metrics.sessions.inc()
+        self._metrics.sessions_opened.inc()
+        try:
+            yield
+        finally:
+            self._connections.remove(connection)
+            self._metrics.sessions.dec()
+            if not self._connections:
+                self._empty.set()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Take no more streams, let those that are open finish, and cut off what is left after `timeout_s`."""
+        self.draining = True
+        for connection in self._connections:
+            connection.drain()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._until_empty()
+        except TimeoutError:
+            logger.warning("drain timeout: %d sessions are cut off", self.count)
+            self.cut()
+            await self._until_empty()
+
+    def cut(self) -> None:
+        """End all sessions now."""
+        for connection in self._connections:
+            connection.cut()
+
+    async def _until_empty(self) -> None:
+        while self._connections:
+            self._empty.clear()
+            await self._empty.wait()

@@ -1,0 +1,36 @@
+"""Load a recognizer: the only place of the daemon that reaches torch."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import cast
+
+from model.types import Recognizer
+from streamer.commands.complaints import complain
+from streamer.config import ModelConfig
+
+
+def load_recognizer(config: ModelConfig) -> Recognizer:
+    """Load and warm up the model; say on standard error if another one than expected was taken.
+
+    Raises ModelError for a model, a device or a precision that cannot be had.
+    """
+    recognizer_class = import_module("model.recognizer").WhisperRecognizer  # torch takes seconds to import
+    recognizer = recognizer_class.load(
+        name=config.name,
+        device=config.device,
+        precision=config.precision,
+        threads=config.threads or spare_cores(),
+        encoder_context=config.encoder_context,
+        offline=config.offline,
+    )
+    if recognizer.notice:
+        complain(recognizer.notice)
+    return cast("Recognizer", recognizer)
+
+
+def spare_cores() -> int:
+    """Count the cores this process may use, without one for the event loop."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(allowed - 1, 1)

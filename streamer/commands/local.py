@@ -1,0 +1,115 @@
+"""The daemon's connection without a network: client and server in one process, on both ends of two queues.
+
+Both sides run the code that they run over a WebSocket, so what `streamer listen` shows is what a daemon would say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+from clients.connection import ConnectionLost, Stream
+from model.types import SAMPLE_RATE, Recognizer
+from streamer.commands.settings import RecognitionSettings
+from streamer.config import ServerConfig
+from streamer.connection import Connection
+from streamer.engine import Engine
+from streamer.metrics import Metrics
+from streamer.protocols.commands import Close, Configure
+from streamer.protocols.messages import Start
+from streamer.protocols.native import NativeCodec
+from streamer.session import Session
+from streamer.vad import VoiceActivityDetector, WebRtcVad
+from streamer.wire import Disconnected, Wire
+
+QUEUED_MESSAGES = 16
+"""Either way; whoever puts in one more waits."""
+
+Pipe: TypeAlias = asyncio.Queue[str | bytes | None]
+"""Messages, then None."""
+
+
+class LocalSocket:
+    """The client's end."""
+
+    def __init__(self, outgoing: Pipe, incoming: Pipe) -> None:
+        self._outgoing = outgoing
+        self._incoming = incoming
+
+    async def send(self, message: str | bytes) -> None:
+        """Hand over a message; wait while the other end is behind."""
+        await self._outgoing.put(message)
+
+    async def recv(self) -> str | bytes:
+        """Wait for a message. Raises ConnectionLost after the last."""
+        message = await self._incoming.get()
+        if message is None:
+            raise ConnectionLost("recognition has ended")
+        return message
+
+
+class LocalWire(Wire):
+    """The server's end."""
+
+    def __init__(self, incoming: Pipe, outgoing: Pipe) -> None:
+        self.gone = False
+        self._incoming = incoming
+        self._outgoing = outgoing
+
+    async def receive(self) -> str | bytes:
+        """Wait for a message. Raises Disconnected after the last."""
+        message = await self._incoming.get()
+        if message is None:
+            raise Disconnected(Close.NORMAL)
+        return message
+
+    async def send(self, message: str | bytes) -> None:
+        """Hand over a message; wait while the other end is behind."""
+        await self._outgoing.put(message)
+
+    async def close(self, code: Close, reason: str = "") -> None:
+        """Say that there are no more."""
+        del code, reason
+        self.gone = True
+        await self._outgoing.put(None)
+
+
+@asynccontextmanager
+async def local_stream(
+    recognizer: Recognizer,
+    settings: RecognitionSettings,
+    start: Start,
+    make_vad: Callable[[int], VoiceActivityDetector] = WebRtcVad,
+) -> AsyncGenerator[Stream, None]:
+    """Open a stream that is recognised in this process. Raises StreamError if `start` asks for what cannot be."""
+    engine = Engine(recognizer, settings.model.max_batch)
+    to_server, to_client = Pipe(QUEUED_MESSAGES), Pipe(QUEUED_MESSAGES)
+
+    def open_session(name: str, wishes: Configure) -> Session:
+        return Session(
+            name,
+            settings.session,
+            settings.endpoint,
+            make_vad(settings.endpoint.vad_aggressiveness),
+            language=wishes.language,
+            task=wishes.task,
+            context=wishes.context,
+            partials=wishes.partials,
+        )
+
+    connection = Connection(
+        wire=LocalWire(to_server, to_client),
+        codec=NativeCodec(recognizer.card.name, recognizer.card.languages),
+        engine=engine,
+        open_session=open_session,
+        config=ServerConfig(idle_timeout_s=0),  # a microphone may be unplugged for as long as one likes
+        max_backlog=settings.session.max_backlog_ms * SAMPLE_RATE // 1000,
+        metrics=Metrics(),
+    )
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(engine.run()), tasks.create_task(connection.run())]
+        yield await Stream.open(LocalSocket(to_server, to_client), start)
+        for task in running:
+            task.cancel()

@@ -1,0 +1,65 @@
+"""`streamer send`: push files through a daemon as if they were spoken now."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from clients.connection import connect
+from clients.file import FileError, SoundFile, paced
+from model.types import Task
+from streamer.commands.complaints import complain
+from streamer.commands.displays import CaptionFormat, display_for
+from streamer.commands.outcome import CommandError, Exit
+from streamer.commands.transfer import transfer
+
+DEFAULT_SERVER = "ws://127.0.0.1:8765"
+
+
+def send(
+    files: Annotated[list[Path], Parameter(name="FILE")],
+    /,
+    *,
+    server: str = DEFAULT_SERVER,
+    token: str = "",
+    speed: float = 1.0,
+    language: str | None = None,
+    task: Task = Task.TRANSCRIBE,
+    prompt: str = "",
+    format: CaptionFormat = CaptionFormat.TEXT,  # noqa: A002  # the name of the flag
+    plain: bool = False,
+) -> int:
+    """Push sound files through a daemon, one stream each, and show the captions as they arrive.
+
+    Args:
+        files: Sound files: WAV, FLAC, Ogg, MP3.
+        server: Address of the daemon.
+        token: Bearer token, where the daemon asks for one.
+        speed: 1 sends in real time, 2 twice as fast, 0 as fast as the daemon accepts.
+        language: Code such as en; none lets the model find out.
+        task: Write what was said, or its translation into English.
+        prompt: Names and topics that may occur.
+        format: text, or json for the messages of the protocol, one a line.
+        plain: Print finished lines only, also in a terminal.
+    """
+    if not 0 <= speed < float("inf"):
+        raise CommandError(f"speed must be 0 (as fast as accepted) or more, got {speed:g}", Exit.USAGE)
+
+    async def push(path: Path) -> None:
+        with SoundFile(path) as sound:
+            async with connect(server, token=token, language=language, task=task, prompt=prompt) as stream:
+                with display_for(format, plain=plain, source=path.name) as display:
+                    await transfer(stream, paced(sound.blocks(), speed), display)
+
+    failed = False
+    for path in files:
+        try:
+            asyncio.run(push(path))
+        except* FileError as errors:
+            # The other files are none the worse for it.
+            failed = True
+            complain("; ".join(str(error) for error in errors.exceptions))
+    return Exit.FAILED if failed else Exit.OK

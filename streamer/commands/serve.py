@@ -1,0 +1,55 @@
+"""`streamer serve`: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from functools import partial
+from importlib import import_module
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from streamer import logs
+from streamer.access import read_token
+from streamer.commands.loading import load_recognizer
+from streamer.commands.outcome import Exit
+from streamer.config import Config, ServerConfig
+from streamer.listening import open_sockets
+
+DEFAULTS = Config()
+
+
+def serve(*, settings: Annotated[Config, Parameter(name="*")] = DEFAULTS) -> int:
+    """Run the daemon until SIGTERM or Ctrl-C.
+
+    It prints one line with its address when it is ready, and then lets running streams finish before it ends.
+    Short forms: --model, --precision, --threads, --offline, --host, --port, --insecure, --token-file, --log-level.
+
+    Args:
+        settings: Everything.
+    """
+    logs.configure(settings.log)
+    check_address(settings.server)
+    recognizer = load_recognizer(settings.model)
+    run = import_module("streamer.server").serve  # the web framework, which no other command needs
+    asyncio.run(run(settings, recognizer, on_ready=partial(announce, settings.server)))
+    return Exit.OK
+
+
+def check_address(config: ServerConfig) -> None:
+    """Find out before a model is loaded in vain whether the address can be had.
+
+    Raises ConfigError for one that may not be used, AddressError for one that is taken.
+    """
+    if "LISTEN_FDS" in os.environ:
+        return  # the service manager has bound it
+    for listener in open_sockets(config, read_token(config), []):
+        listener.close()
+
+
+def announce(config: ServerConfig, port: int) -> None:
+    """Print where the daemon can be reached; the address is the last word, for programs that start one."""
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    where = f"ws://{host}:{port}/v1/stream" if port else "the inherited socket"
+    print(f"listening on {where}", flush=True)  # noqa: T201  # the one line a daemon says on standard output

@@ -1,0 +1,179 @@
+"""Every setting and its default; defaults exist nowhere else.
+
+Flag, environment variable (STREAMER_…), TOML key and help text all follow from the fields and their docstrings.
+Raises ConfigError from a field's check, with the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class ConfigError(Exception):
+    """A setting that cannot be: the operator's to mend. Exit code 78."""
+
+
+class EncoderContext(StrEnum):
+    """How much audio the encoder is shown."""
+
+    AUTO = "auto"
+    """Dynamic on a CPU for a model whose card says it was trained for it, full otherwise."""
+    FULL = "full"
+    """Always 30 s, padded with silence, as Whisper was trained."""
+    DYNAMIC = "dynamic"
+    """The audio plus a margin of silence."""
+
+
+class LogFormat(StrEnum):
+    """How a log line looks."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+def require(name: str, value: float, low: float, high: float) -> None:
+    """Raise ConfigError unless low <= value <= high."""
+    if not low <= value <= high:  # also catches NaN
+        raise ConfigError(f"{name} must be in [{low:g}, {high:g}], got {value:g}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Which model, where and how."""
+
+    name: str = "auto"
+    """demo, a hub name (openai/whisper-large-v3-turbo), a folder in Hugging Face layout, an openai .pt, or auto."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 …; auto takes a GPU if there is one."""
+    precision: str = "auto"
+    """float32, bfloat16, float16; auto: float32 on a CPU, float16 on a GPU."""
+    threads: int = 0
+    """CPU threads for the model; 0 leaves one core to the event loop."""
+    encoder_context: EncoderContext = EncoderContext.AUTO
+    """full, dynamic or auto."""
+    max_batch: int = 32
+    """Windows decoded together at most."""
+    offline: bool = False
+    """Never ask a hub; use what is on the disk."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require("model.threads", self.threads, 0, 1024)
+        require("model.max_batch", self.max_batch, 1, 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConfig:
+    """When speech starts and ends."""
+
+    vad_aggressiveness: int = 1
+    """WebRTC VAD mode: 0 lets most sound pass, 3 the least."""
+    onset_ms: int = 90
+    """Speech needed within the onset window before an utterance starts."""
+    onset_window_ms: int = 240
+    """Length of the window in which onset_ms of speech must fall."""
+    pre_roll_ms: int = 400
+    """Audio kept from before the onset."""
+    hangover_ms: int = 500
+    """Silence after which the utterance is finalised."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require("endpoint.vad_aggressiveness", self.vad_aggressiveness, 0, 3)
+        require("endpoint.onset_ms", self.onset_ms, 30, 1000)
+        require("endpoint.onset_window_ms", self.onset_window_ms, self.onset_ms, 2000)
+        require("endpoint.pre_roll_ms", self.pre_roll_ms, 0, 5000)
+        require("endpoint.hangover_ms", self.hangover_ms, 60, 10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """How a stream is decoded and committed."""
+
+    update_interval_ms: int = 400
+    """New audio needed before an open utterance is decoded again."""
+    commit_margin_ms: int = 300
+    """A word that ends closer than this to the end of the audio waits."""
+    trim_after_ms: int = 12_000
+    """Window length beyond which committed audio is trimmed."""
+    left_context_ms: int = 4_000
+    """Committed audio kept in the window when trimming."""
+    max_backlog_ms: int = 60_000
+    """Audio a session holds undecided; beyond it the connection stops reading, and nothing is dropped."""
+    prompt_tokens: int = 223
+    """Tokens of earlier text given to the decoder, at most; 0 decodes each window by itself."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require("session.update_interval_ms", self.update_interval_ms, 50, 10_000)
+        require("session.commit_margin_ms", self.commit_margin_ms, 0, 5_000)
+        require("session.trim_after_ms", self.trim_after_ms, 5_000, 28_000)
+        require("session.left_context_ms", self.left_context_ms, 0, self.trim_after_ms / 2)
+        require("session.max_backlog_ms", self.max_backlog_ms, 35_000, 600_000)
+        require("session.prompt_tokens", self.prompt_tokens, 0, 223)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Where the daemon listens and what it allows."""
+
+    host: str = "127.0.0.1"
+    """Address to bind; beyond loopback a token or --server.insecure is required."""
+    port: int = 8765
+    """TCP port; 0 takes a free one and prints it."""
+    token: str = ""
+    """Bearer token that clients must send; empty asks for none."""
+    token_file: Path | None = None
+    """File that holds the token (a systemd credential, for example)."""
+    insecure: bool = False
+    """Allow binding beyond loopback without a token."""
+    max_sessions: int = 64
+    """Streams at once; one more is refused with 1013."""
+    max_message_bytes: int = 1_048_576
+    """Largest WebSocket message; a larger one closes with 1009."""
+    open_timeout_s: float = 10.0
+    """Time to the first message after connecting."""
+    idle_timeout_s: float = 300.0
+    """Longest silence of a client on the wire before it is closed with 1008; 0 allows any."""
+    send_timeout_s: float = 10.0
+    """Time a client has to take a message before it is cut."""
+    drain_timeout_s: float = 10.0
+    """Time running sessions have to finish after SIGTERM."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require("server.port", self.port, 0, 65_535)
+        require("server.max_sessions", self.max_sessions, 1, 100_000)
+        require("server.max_message_bytes", self.max_message_bytes, 4_096, 64 * 1_048_576)
+        require("server.open_timeout_s", self.open_timeout_s, 0.05, 3600)
+        require("server.idle_timeout_s", self.idle_timeout_s, 0, 86_400)
+        require("server.send_timeout_s", self.send_timeout_s, 0.05, 3600)
+        require("server.drain_timeout_s", self.drain_timeout_s, 0, 3600)
+
+
+@dataclass(frozen=True, slots=True)
+class LogConfig:
+    """What the daemon says about itself."""
+
+    level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR. Transcripts appear at DEBUG only."""
+    format: LogFormat = LogFormat.CONSOLE
+    """console or json."""
+
+    def __post_init__(self) -> None:
+        """Check the level."""
+        if self.level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ConfigError(f"log.level must be DEBUG, INFO, WARNING or ERROR, got {self.level!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    endpoint: EndpointConfig = field(default_factory=EndpointConfig)
+    session: SessionConfig = field(default_factory=SessionConfig)
+    server: ServerConfig = field(default_factory=ServerConfig)
+    log: LogConfig = field(default_factory=LogConfig)

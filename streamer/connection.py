@@ -1,0 +1,244 @@
+"""One client from its first message to its last: reads, decodes and writes at the same time.
+
+Theory of operation. Three tasks share a session, and nothing else:
+
+    reader   client's messages ─▶ codec ─▶ session
+    decoder  session ─▶ engine ─▶ session, as long as there is something to decode
+    writer   session's events ─▶ codec ─▶ client; partials nobody has taken yet give way to newer ones in the session
+
+The input ends once (Ending): by the client's stop, by its disappearance, by silence on the wire, by the server's drain.
+Whichever it is, the session is decoded to its end; only if the client asked for it, without a limit of time. A client
+that breaks the protocol is told so at once. Every session ends with `done` or `error` and a close code, if anybody is
+there to hear it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+
+from model.types import SAMPLE_RATE
+from streamer.config import ServerConfig
+from streamer.ending import GONE, AbandonedError, Ending, culprit, cut_short, fatal, internal
+from streamer.engine import Engine, EngineError
+from streamer.events import Done, Event, Failed
+from streamer.logs import SESSION
+from streamer.metrics import Metrics
+from streamer.pace import Pace
+from streamer.patience import Patience
+from streamer.protocols.commands import Close, Codec, Configure, ErrorCode, ProtocolError
+from streamer.reader import Reader
+from streamer.session import Session
+from streamer.wire import Disconnected, Wire
+
+logger = logging.getLogger(__name__)
+
+
+class Connection:
+    """One client and its session."""
+
+    def __init__(
+        self,
+        *,
+        wire: Wire,
+        codec: Codec,
+        engine: Engine,
+        open_session: Callable[[str, Configure], Session],
+        config: ServerConfig,
+        max_backlog: int,
+        metrics: Metrics,
+    ) -> None:
+        """`open_session` makes the session for a name and a client's wishes; `max_backlog` in samples."""
+        self.id = secrets.token_hex(8)
+        self._wire = wire
+        self._codec = codec
+        self._engine = engine
+        self._open_session = open_session
+        self._config = config
+        self._max_backlog = max_backlog
+        self._metrics = metrics
+        self._pace = Pace()
+        self._work = asyncio.Event()  # the decoder may have something to do
+        self._news = asyncio.Event()  # the writer may
+        self._opening = Patience()
+        self._draining = False
+        self._reader: Reader | None = None
+        self._session: Session | None = None
+        self.waiting = False
+        """Whether it waits for the recognizer."""
+
+    def drain(self) -> None:
+        """Take no more input, decide what is there, and close with 1012."""
+        self._draining = True
+        if self._reader is None:
+            self._opening.shorten(0)
+        else:
+            self._reader.drain()
+
+    def cut(self) -> None:
+        """End now, whatever is undecided."""
+        self.drain()
+        if self._reader is not None:
+            self._reader.cut()
+
+    async def refuse(self, error: ProtocolError) -> None:
+        """Say why the client is not served, and close."""
+        await self._say(fatal(error))
+
+    async def run(self) -> None:
+        """Serve the client to its end. Raises nothing: whatever goes wrong is this client's alone."""
+        SESSION.set(self.id)
+        try:
+            ending = await self._converse()
+        except Disconnected:
+            ending = GONE
+        except ProtocolError as error:
+            ending = fatal(error)
+        except Exception:
+            logger.exception("session failed")
+            ending = internal()
+        await self._part(ending)
+
+    async def _converse(self) -> Ending:
+        """Open the session and run it to its end. Raises what ended it early."""
+        configure = await self._await_configure()
+        self._session = session = self._open_session(self.id, configure)
+        logger.info("session opened", extra={"language": configure.language, "task": str(configure.task)})
+        for message in self._codec.welcome(self.id):
+            await self._wire.send(message)
+        if self._draining:
+            raise cut_short()
+        self._reader = reader = Reader(
+            wire=self._wire,
+            codec=self._codec,
+            session=session,
+            config=self._config,
+            max_backlog=self._max_backlog,
+            metrics=self._metrics,
+            pace=self._pace,
+            wake=self._wake,
+        )
+        try:
+            return await self._run_tasks(session, reader)
+        except ExceptionGroup as group:
+            error = culprit(group)
+            if not isinstance(error, AbandonedError):
+                raise error from None
+            logger.warning("session abandoned: %s", error)
+            if self._wire.gone or reader.ending in {None, GONE}:
+                return GONE
+            return fatal((reader.ending and reader.ending.error) or cut_short())
+
+    async def _await_configure(self) -> Configure:
+        """Return the client's first command. Raises ProtocolError if there is none in time."""
+        try:
+            async with self._opening.limited(self._config.open_timeout_s):
+                while True:
+                    for command in self._codec.decode(await self._wire.receive()):
+                        assert isinstance(command, Configure), "a codec yields Configure first"
+                        return command
+        except TimeoutError:
+            if self._draining:
+                raise cut_short() from None
+            complaint = f"the first message must come within {self._config.open_timeout_s:g} s"
+            raise ProtocolError(ErrorCode.OPEN_TIMEOUT, complaint, Close.NOT_ALLOWED) from None
+
+    async def _run_tasks(self, session: Session, reader: Reader) -> Ending:
+        """Read, decode and write until the session's last event is written."""
+        async with asyncio.TaskGroup() as group:
+            tasks = group.create_task(reader.run()), group.create_task(self._decode(session, reader))
+            failure = await self._write(session, reader)
+            for task in tasks:
+                task.cancel()
+        ending = failure or reader.ending
+        assert ending is not None, "a session is done only after its input has ended"
+        return ending
+
+    async def _decode(self, session: Session, reader: Reader) -> None:
+        """Keep the engine at work on the session until it is done."""
+        try:
+            while not session.done:
+                if not session.wants_decode:
+                    self._work.clear()
+                    await self._work.wait()
+                    continue
+                await self._decode_once(session)
+                self._news.set()
+                reader.make_room()
+        finally:
+            self.waiting = False
+            self._engine.forget(self.id)
+
+    async def _decode_once(self, session: Session) -> None:
+        self.waiting = True
+        session.hurried = self._pace.is_overdue(session.due)
+        try:
+            hypothesis = await self._engine.transcribe(session)
+        except EngineError:  # the engine has logged its cause
+            session.receive_failure("recognition failed")
+        else:
+            if hypothesis is not None:
+                session.receive_hypothesis(hypothesis)
+        self.waiting = False
+
+    async def _write(self, session: Session, reader: Reader) -> Ending | None:
+        """Tell the client what happens, up to the session's last event; return how it failed, if it did."""
+        while True:
+            self._news.clear()
+            for event in session.events():
+                self._metrics.event(event)
+                logger.debug("%s", event)  # the only line that holds what was said
+                match event:
+                    case Failed(_, message):
+                        return fatal(ProtocolError(ErrorCode.RECOGNITION_FAILED, message, Close.OUR_FAULT))
+                    case Done():
+                        if reader.ending is None or reader.ending.error is None:
+                            await self._tell(event)
+                        return None
+                    case _:
+                        await self._tell(event)
+            reader.make_room()
+            await self._news.wait()
+
+    async def _tell(self, event: Event) -> None:
+        """Send an event; to a client that is gone or does not listen, nothing."""
+        if self._wire.gone:
+            return
+        try:
+            for message in self._codec.encode(event):
+                await self._wire.send(message)
+        except Disconnected as error:
+            self._note_slowness(error)
+
+    async def _part(self, ending: Ending) -> None:
+        """Say the last words and close."""
+        if ending.error:
+            self._metrics.error(ending.error.code)
+        fields: dict[str, float | str] = {"audio_s": self._session.received / SAMPLE_RATE if self._session else 0.0}
+        if ending.close is not None:
+            fields["close"] = int(ending.close)
+        if ending.error:
+            fields["error"] = ending.error.message
+        logger.info("session ended", extra=fields)
+        await self._say(ending)
+
+    async def _say(self, ending: Ending) -> None:
+        if ending.close is None:
+            return
+        try:
+            for message in self._codec.refuse(ending.error) if ending.error else ():
+                await self._wire.send(message)
+            await self._wire.close(ending.close, ending.error.code if ending.error else "")
+        except Disconnected as error:
+            self._note_slowness(error)
+
+    def _note_slowness(self, error: Disconnected) -> None:
+        if error.slow:
+            self._metrics.error(ErrorCode.SLOW_CLIENT)
+            logger.warning("client cut off: it took nothing for %g s", self._config.send_timeout_s)
+
+    def _wake(self) -> None:
+        self._work.set()
+        self._news.set()

@@ -1,0 +1,116 @@
+"""What the daemon counts, in Prometheus' terms. One registry per server; labels come from closed sets only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from model.types import SAMPLE_RATE, Hypothesis
+from streamer import events
+from streamer.protocols.commands import ErrorCode
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+"""Histogram bounds from a tiny model on a GPU to a hopeless backlog."""
+ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 128)
+PASSES = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233)
+
+
+class Metrics:
+    """All counters of one server. An EngineObserver, and the listener to every session's events."""
+
+    def __init__(self) -> None:
+        """Register everything in a registry of its own, so that servers in one process do not mix."""
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.sessions = Gauge("streamer_sessions", "Sessions open now", registry=registry)
+        self.sessions_opened = Counter("streamer_sessions_opened", "Sessions opened", registry=registry)
+        self.audio = Counter("streamer_audio_seconds", "Audio received, in seconds at 16 kHz", registry=registry)
+        self._utterances = Counter("streamer_utterances", "Utterances begun", registry=registry)
+        self._partials = Counter("streamer_partials", "Partials produced", registry=registry)
+        self._commits = Counter("streamer_commits", "Commits produced", registry=registry)
+        self._words = Counter("streamer_words", "Words committed", registry=registry)
+        self._finals = Counter("streamer_finals", "Utterances decided", registry=registry)
+        self._gaps = Counter("streamer_gaps", "Stretches of audio that were not transcribed", registry=registry)
+        self._gap_seconds = Counter("streamer_gap_seconds", "Audio that was not transcribed", registry=registry)
+        self._warnings = Counter("streamer_warnings", "Warnings to clients", registry=registry)
+        self._lag = Histogram(
+            "streamer_commit_lag_seconds",
+            "Audio received but not yet decoded when words were committed",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.stalls = Counter(
+            "streamer_backpressure", "Times a connection was not read because its backlog was full", registry=registry
+        )
+        self._errors = Counter("streamer_errors", "Sessions that ended with an error", ["code"], registry=registry)
+        self._refusals = Counter("streamer_refusals", "Connections refused", ["reason"], registry=registry)
+        self._register_engine(registry)
+
+    def _register_engine(self, registry: CollectorRegistry) -> None:
+        self.ready = Gauge("streamer_ready", "1 if new streams are served", registry=registry)
+        self._batch_size = Histogram("streamer_batch_size", "Windows decoded together", buckets=ROWS, registry=registry)
+        self._batch_seconds = Histogram(
+            "streamer_batch_seconds", "Device time of a batch", buckets=SECONDS, registry=registry
+        )
+        self._batch_failures = Counter("streamer_batch_failures", "Batches that raised", registry=registry)
+        self._passes = Histogram(
+            "streamer_decoder_passes", "Decoder passes of an update", buckets=PASSES, registry=registry
+        )
+        self._tokens = Counter("streamer_tokens", "Tokens decoded after the committed prefix", registry=registry)
+        self._drafted = Counter("streamer_draft_tokens", "Draft tokens put to the decoder", registry=registry)
+        self._accepted = Counter("streamer_draft_tokens_accepted", "Draft tokens it accepted", registry=registry)
+        self._fallbacks = Counter("streamer_fallbacks", "Decodes a guard asked to repeat", registry=registry)
+
+    def exposition(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def event(self, event: events.Event) -> None:
+        """Count what a session says, whether or not a client is there to hear it."""
+        match event:
+            case events.SpeechStarted():
+                self._utterances.inc()
+            case events.Partial():
+                self._partials.inc()
+            case events.Commit(words=words, lag=lag):
+                self._commits.inc()
+                self._words.inc(len(words))
+                if lag is not None:
+                    self._lag.observe(lag / SAMPLE_RATE)
+            case events.Final():
+                self._finals.inc()
+            case events.Gap(start, end):
+                self._gaps.inc()
+                self._gap_seconds.inc((end - start) / SAMPLE_RATE)
+            case events.Warned():
+                self._warnings.inc()
+            case events.SpeechEnded() | events.Flushed() | events.Failed() | events.Done():
+                pass
+            case unreachable:
+                assert_never(unreachable)
+
+    def error(self, code: ErrorCode) -> None:
+        """Count a session that ended with an error."""
+        self._errors.labels(code).inc()
+
+    def refusal(self, reason: str) -> None:
+        """Count a connection that was refused; the reasons are a closed set."""
+        self._refusals.labels(reason).inc()
+
+    def batch_done(self, hypotheses: Sequence[Hypothesis], size: int, seconds: float) -> None:
+        """Count a batch of `size` rows that took `seconds`."""
+        self._batch_size.observe(size)
+        self._batch_seconds.observe(seconds)
+        for statistics in (hypothesis.statistics for hypothesis in hypotheses):
+            self._passes.observe(statistics.passes)
+            self._tokens.inc(statistics.tokens)
+            self._drafted.inc(statistics.draft_tokens)
+            self._accepted.inc(statistics.accepted_tokens)
+            self._fallbacks.inc(statistics.fallbacks)
+
+    def batch_failed(self, size: int) -> None:  # noqa: ARG002  # part of EngineObserver; a failure is one, however large
+        """Count a batch that raised."""
+        self._batch_failures.inc()

@@ -1,0 +1,1 @@
+"""Wire protocols: each turns messages into commands and events into messages, and knows nothing else."""

@@ -1,0 +1,144 @@
+"""The native protocol's messages as they are on the wire; `docs/protocol.md` says what they mean."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import UNSET, Struct, UnsetType
+
+from model.types import SAMPLE_RATE
+
+
+class ClientMessage(Struct, tag_field="type", forbid_unknown_fields=True, frozen=True):
+    """What a client may say in JSON."""
+
+
+class Start(ClientMessage, tag="start", frozen=True):
+    """Opens a session; always the first message."""
+
+    sample_rate: int = SAMPLE_RATE
+    encoding: str = "pcm_s16le"
+    channels: int = 1
+    language: str | None = None
+    task: str = "transcribe"
+    prompt: str = ""
+    partials: bool = True
+    words: bool = True
+
+
+class Flush(ClientMessage, tag="flush", frozen=True):
+    """Asks for everything before it to be decided."""
+
+    id: str = ""
+
+
+class Stop(ClientMessage, tag="stop", frozen=True):
+    """Ends the stream."""
+
+
+FromClient: TypeAlias = Start | Flush | Stop
+
+
+class ServerMessage(Struct, tag_field="type", frozen=True, omit_defaults=True):
+    """What the server says. Times are seconds from the start of the stream; what is unknown is left out."""
+
+
+class Ready(ServerMessage, tag="ready", frozen=True):
+    """The session is open."""
+
+    session: str
+    model: str
+    sample_rate: int
+
+
+class SpeechStarted(ServerMessage, tag="speech_started", frozen=True):
+    """An utterance begins."""
+
+    utterance: int
+    start: float
+    lag: float | UnsetType = UNSET
+
+
+class Partial(ServerMessage, tag="partial", frozen=True):
+    """The tail after the commits, which may still change."""
+
+    utterance: int
+    text: str
+    start: float
+    end: float
+    lag: float | UnsetType = UNSET
+
+
+class Word(Struct, frozen=True):
+    """A committed word."""
+
+    text: str
+    start: float
+    end: float
+    probability: float
+
+
+class Commit(ServerMessage, tag="commit", frozen=True):
+    """Words that will never change."""
+
+    id: int
+    utterance: int
+    text: str
+    start: float
+    end: float
+    words: list[Word] | UnsetType = UNSET
+    lag: float | UnsetType = UNSET
+
+
+class SpeechEnded(ServerMessage, tag="speech_ended", frozen=True):
+    """The utterance's audio is complete."""
+
+    utterance: int
+    end: float
+    lag: float | UnsetType = UNSET
+
+
+class Final(ServerMessage, tag="final", frozen=True):
+    """The utterance is decided."""
+
+    utterance: int
+    text: str
+    start: float
+    end: float
+    language: str
+    lag: float | UnsetType = UNSET
+
+
+class Flushed(ServerMessage, tag="flushed", frozen=True):
+    """Everything before the flush is decided."""
+
+    id: str
+
+
+class Gap(ServerMessage, tag="gap", frozen=True):
+    """Audio that was not transcribed."""
+
+    start: float
+    end: float
+    reason: str
+
+
+class Warning(ServerMessage, tag="warning", frozen=True):  # noqa: A001  # the wire's name; nothing here warns in Python's sense
+    """Something to know."""
+
+    code: str
+    message: str
+
+
+class Error(ServerMessage, tag="error", frozen=True):
+    """The session ends here."""
+
+    code: str
+    message: str
+
+
+class Done(ServerMessage, tag="done", frozen=True):
+    """Everything is decided."""
+
+    audio: float
+    commits: int

@@ -1,0 +1,153 @@
+"""The input side of a connection: a client's messages into its session, up to the end, whichever way it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn, assert_never
+
+from model.types import SAMPLE_RATE, Samples
+from streamer.config import ServerConfig
+from streamer.ending import DRAINED, GONE, AbandonedError, Ending, idle
+from streamer.metrics import Metrics
+from streamer.pace import Pace
+from streamer.patience import Patience
+from streamer.protocols.commands import Audio, Close, Codec, Configure, Flush, Stop
+from streamer.session import Session
+from streamer.wire import Disconnected, Wire
+
+MOST_UNTOLD = 1024
+"""Events and unanswered flushes a session may hold: a client that makes more is read no faster than it reads."""
+
+
+class Reader:
+    """Feeds one session. It stops reading while the backlog is full: TCP then slows the client, nothing is dropped."""
+
+    def __init__(
+        self,
+        *,
+        wire: Wire,
+        codec: Codec,
+        session: Session,
+        config: ServerConfig,
+        max_backlog: int,
+        metrics: Metrics,
+        pace: Pace,
+        wake: Callable[[], None],
+    ) -> None:
+        """`max_backlog` in samples; `wake` is called when the session has something new."""
+        self._wire = wire
+        self._codec = codec
+        self._session = session
+        self._config = config
+        self._max_backlog = max_backlog
+        self._metrics = metrics
+        self._pace = pace
+        self._wake = wake
+        self._room = asyncio.Event()
+        self._patience = Patience()
+        self._draining = False
+        self._cut = False
+        self.ending: Ending | None = None
+        """How the input ended; None while it goes on."""
+
+    def make_room(self) -> None:
+        """Say that the backlog may have shrunk."""
+        self._room.set()
+
+    def drain(self) -> None:
+        """End the input now; what was received is still decided."""
+        self._draining = True
+        if self.ending is None:
+            self._patience.shorten(0)
+
+    def cut(self) -> None:
+        """End everything now, whatever is undecided."""
+        self._draining = self._cut = True
+        self._patience.shorten(0)
+
+    async def run(self) -> None:
+        """Feed the session until the input ends, then watch over the rest; runs until it is cancelled.
+
+        Raises ProtocolError for what the client must not send, AbandonedError if the rest takes too long.
+        """
+        try:
+            async with self._patience.limited(0 if self._draining else None):
+                self.ending = await self._listen()
+        except TimeoutError:
+            self.ending = DRAINED
+        if not self.ending.by_client:
+            for samples in self._codec.leftover():
+                self._session.receive_audio(samples)
+        self._session.receive_eof()
+        self._wake()
+        await self._await_end(self.ending)
+
+    async def _listen(self) -> Ending:
+        """Take the client's commands until the input ends."""
+        while True:
+            try:
+                async with asyncio.timeout(self._config.idle_timeout_s or None):
+                    message = await self._wire.receive()
+            except Disconnected:
+                return GONE
+            except TimeoutError:
+                return idle(self._config.idle_timeout_s)
+            for command in self._codec.decode(message):
+                match command:
+                    case Audio(samples):
+                        await self._feed(samples)
+                    case Flush(marker):
+                        self._session.receive_flush(marker)
+                        self._wake()
+                        await self._await_room()
+                    case Stop(error):
+                        return Ending(error.close if error else Close.NORMAL, error, by_client=True)
+                    case Configure():
+                        raise AssertionError("a codec yields Configure once")
+                    case unreachable:
+                        assert_never(unreachable)
+
+    async def _feed(self, samples: Samples) -> None:
+        """Give audio to the session; give others their turn; wait while the backlog is full."""
+        self._session.receive_audio(samples)
+        self._pace.note_arrival(self._session.received)
+        self._metrics.audio.inc(len(samples) / SAMPLE_RATE)
+        self._wake()
+        await asyncio.sleep(0)
+        await self._await_room()
+
+    @property
+    def _full(self) -> bool:
+        return self._session.backlog >= self._max_backlog or self._session.untold >= MOST_UNTOLD
+
+    async def _await_room(self) -> None:
+        """Read no further while the session holds as much as it may."""
+        if self._full:
+            self._metrics.stalls.inc()
+        while self._full:
+            self._room.clear()
+            await self._room.wait()
+
+    async def _await_end(self, ending: Ending) -> NoReturn:
+        """Wait to be cancelled when everything is decided; a client that stopped is watched meanwhile."""
+        bound = 0 if self._cut else self._config.drain_timeout_s
+        waiting = ending.by_client and not self._cut
+        try:
+            async with self._patience.limited(None if waiting else bound):
+                if waiting:
+                    with suppress(Disconnected):
+                        await self._refuse_input()
+                    self.ending = GONE
+                    self._patience.shorten(bound)
+                while True:
+                    await asyncio.Event().wait()
+        except TimeoutError:
+            raise AbandonedError("time is up and not everything is decided") from None
+
+    async def _refuse_input(self) -> NoReturn:
+        """Read on after stop: the codec objects to what must not come. Raises Disconnected, ProtocolError."""
+        while True:
+            for command in self._codec.decode(await self._wire.receive()):
+                raise AssertionError(f"a codec yields nothing after Stop, got {command}")

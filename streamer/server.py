@@ -1,0 +1,199 @@
+"""The daemon as a whole: sockets, HTTP, engine, sessions, and how they begin and end together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable, Generator, MutableMapping
+from contextlib import contextmanager, suppress
+
+import numpy as np
+from starlette.websockets import WebSocket
+
+from model.types import SAMPLE_RATE, DecodeRequest, Recognizer
+from streamer.access import Access, read_token
+from streamer.admission import Admission
+from streamer.config import Config
+from streamer.connection import Connection
+from streamer.engine import Engine, EngineError
+from streamer.listening import open_sockets, port_of
+from streamer.metrics import Metrics
+from streamer.protocols.commands import Configure
+from streamer.protocols.native import NativeCodec
+from streamer.routes import Routes
+from streamer.service import Notifier, inherited_sockets
+from streamer.session import Session
+from streamer.stall import StallDetector
+from streamer.transport import Listener, TransportConfig
+from streamer.vad import VoiceActivityDetector, WebRtcVad
+from streamer.wire import Wire
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 5.0
+"""Between attempts to recognise anything, once everything has failed."""
+
+
+class Server:
+    """One server: run() until stop() has drained it. Everything it counts and holds is its own."""
+
+    def __init__(
+        self,
+        config: Config,
+        recognizer: Recognizer,
+        environment: MutableMapping[str, str],
+        make_vad: Callable[[int], VoiceActivityDetector] = WebRtcVad,
+    ) -> None:
+        """Take the settings and bind the sockets.
+
+        `environment` holds the service manager's variables; `make_vad` makes a stream's detector for an aggressiveness.
+
+        Raises ConfigError for settings that cannot be, AddressError for an address that cannot be had.
+        """
+        self.metrics = Metrics()
+        self.engine = Engine(recognizer, config.model.max_batch, self.metrics)
+        self.admission = Admission(config.server.max_sessions, self._recognizing, self.metrics)
+        self._config = config
+        self._card = recognizer.card
+        self._make_vad = make_vad
+        self._warm = False
+        self._stop = asyncio.Event()
+        self._notifier = Notifier(environment)
+        self._stalls = StallDetector(lambda: self.admission.waiting, lambda: self.engine.batches)
+        token = read_token(config.server)
+        self._sockets = open_sockets(config.server, token, inherited_sockets(environment))
+        self.port = port_of(self._sockets)
+        """TCP port that clients connect to; 0 if there are only Unix sockets."""
+        routes = Routes(Access(token, config.server.host), self.admission, self.metrics, self._connect)
+        self._listener = Listener(TransportConfig(routes.application(), config.server))
+        self.metrics.ready.set_function(lambda: float(self.admission.ready))
+
+    def stop(self) -> None:
+        """Drain and end; asked a second time, end at once."""
+        if self._stop.is_set():
+            self.admission.cut()
+        self._stop.set()
+
+    async def run(self, on_ready: Callable[[int], None] | None = None) -> None:
+        """Serve until stopped; `on_ready` hears the port once streams are accepted.
+
+        Raises, in an ExceptionGroup, what makes serving impossible: a model that does not decode, a failed engine.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                engine = group.create_task(self.engine.run())
+                await self._warm_up()
+                watchdog = group.create_task(self._notifier.watch(self._alive))
+                healer = group.create_task(self._try_again())
+                listener = group.create_task(self._listener.serve(self._sockets))
+                await self._listener.listening.wait()
+                self._announce(on_ready)
+                await self._stop.wait()
+                await self._drain()
+                self._listener.end()
+                await listener
+                for task in (watchdog, healer, engine):
+                    task.cancel()
+        finally:
+            for listening in self._sockets:
+                listening.close()
+        logger.info("stopped")
+
+    def _recognizing(self) -> bool:
+        return self._warm and self._alive()
+
+    def _alive(self) -> bool:
+        """Whether the daemon does its work; asked from the event loop, so a stuck loop does not ask."""
+        return self.engine.ready and not self._stalls.stalled()
+
+    async def _try_again(self) -> None:
+        """Find out whether recognition works again after it did not: nobody else is let in to try."""
+        while True:
+            await asyncio.sleep(RETRY_S)
+            if not self.engine.ready:
+                with suppress(EngineError):  # the engine has logged it
+                    await self.engine.transcribe(WarmUp())
+
+    async def _warm_up(self) -> None:
+        """Decode once before anybody is let in. Raises EngineError if the model cannot."""
+        await self.engine.transcribe(WarmUp())
+        self.engine.forget(WarmUp.STREAM)
+        self._warm = True
+
+    def _announce(self, on_ready: Callable[[int], None] | None) -> None:
+        status = f"serving {self._card.name} on {self._config.server.host} port {self.port}"
+        logger.info("%s", status, extra={"device": self._card.device, "precision": self._card.precision})
+        self._notifier.ready(status)
+        if on_ready is not None:
+            on_ready(self.port)
+
+    async def _drain(self) -> None:
+        logger.info("stopping", extra={"sessions": self.admission.count})
+        self._notifier.stopping(f"finishing {self.admission.count} sessions")
+        await self.admission.drain(self._config.server.drain_timeout_s)
+
+    def _connect(self, websocket: WebSocket) -> Connection:
+        return Connection(
+            wire=Wire(websocket, self._config.server.send_timeout_s, websocket.state.abort),
+            codec=NativeCodec(self._card.name, self._card.languages),
+            engine=self.engine,
+            open_session=self._open_session,
+            config=self._config.server,
+            max_backlog=self._config.session.max_backlog_ms * SAMPLE_RATE // 1000,
+            metrics=self.metrics,
+        )
+
+    def _open_session(self, stream: str, configure: Configure) -> Session:
+        return Session(
+            stream,
+            self._config.session,
+            self._config.endpoint,
+            self._make_vad(self._config.endpoint.vad_aggressiveness),
+            language=configure.language,
+            task=configure.task,
+            context=configure.context,
+            partials=configure.partials,
+        )
+
+
+class WarmUp:
+    """Asks for a second of silence to be decoded."""
+
+    STREAM = "warm-up"
+    wants_final = True
+
+    def next_request(self) -> DecodeRequest:
+        """Return the request."""
+        return DecodeRequest(self.STREAM, 0, np.zeros(SAMPLE_RATE, dtype=np.float32), final=True)
+
+
+async def serve(config: Config, recognizer: Recognizer, *, on_ready: Callable[[int], None] | None = None) -> None:
+    """Run the daemon until SIGTERM or SIGINT has drained it; a second signal ends it at once.
+
+    Returns when it ended as asked. Raises ConfigError, AddressError for an address that cannot be had, EngineError for
+    a model that does not decode.
+    """
+    server = Server(config, recognizer, os.environ)
+    with signals(server.stop):
+        try:
+            await server.run(on_ready)
+        except ExceptionGroup as group:
+            if len(group.exceptions) == 1:
+                raise group.exceptions[0] from None
+            raise
+
+
+@contextmanager
+def signals(stop: Callable[[], None]) -> Generator[None]:
+    """Call `stop` for every SIGTERM and SIGINT."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,181 @@
+"""uvicorn's HTTP and WebSocket protocols with the bounds they lack.
+
+uvicorn 0.54 gives a client any time to send a request, takes any number of connections, keeps a list of a message's
+fragments that empty fragments grow without end, closes a connection in the face of a client that is still sending
+(which may then never see the close code), and leaves a WebSocket handshake that it cannot parse without an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Generator
+from socket import socket
+from typing import Any, cast
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+
+from streamer.config import ServerConfig
+from streamer.protocols.commands import Close
+
+MAX_FRAGMENTS = 1024
+"""Of one WebSocket message; real clients send one."""
+READ_BYTES = 16_384
+"""Read from a socket at once: what one client can make the event loop parse before others have their turn."""
+LINGER_S = 2.0
+"""Time a client that broke the protocol has to read why."""
+PING_INTERVAL_S = 20.0
+"""WebSocket pings keep NATs open and, unacknowledged, let TCP_USER_TIMEOUT find dead peers."""
+BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class TransportConfig(uvicorn.Config):
+    """uvicorn's settings for this daemon."""
+
+    def __init__(self, app: Any, config: ServerConfig) -> None:
+        """`app` is the ASGI application."""
+        self.open_timeout_s = config.open_timeout_s
+        # Beside the sessions: health checks, metrics, refusals on their way out.
+        self.max_connections = 2 * config.max_sessions + 64
+        super().__init__(
+            app,
+            http=HttpProtocol,
+            ws=WebSocketProtocol,
+            ws_max_size=config.max_message_bytes,
+            ws_ping_interval=PING_INTERVAL_S,
+            # A pong waits behind the audio a fast client has in flight; its lateness says nothing.
+            ws_ping_timeout=None,
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+        )
+
+
+class Listener(uvicorn.Server):
+    """uvicorn's server; signals are the daemon's own business."""
+
+    def __init__(self, config: TransportConfig) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Close what is open and let serve() return."""
+        self.should_exit = True
+        self._ending.set()
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    async def main_loop(self) -> None:
+        """Keep the Date header current until the end (uvicorn's own loop wakes up ten times a second)."""
+        while not self.should_exit:
+            await self.on_tick(0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await self._ending.wait()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave the signals alone."""
+        yield
+
+
+class HttpProtocol(H11Protocol):
+    """An HTTP connection that has open_timeout_s for all it wants, unless it becomes a WebSocket."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Take a connection, or drop it if there are too many: a file descriptor is kept for the next good one."""
+        super().connection_made(transport)
+        config = cast(TransportConfig, self.config)
+        if len(self.connections) > config.max_connections:
+            transport.abort()
+        else:
+            self._deadline = self.loop.call_later(config.open_timeout_s, transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Clean up."""
+        self._cancel_deadline()
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection over; from now on the session's limits hold."""
+        self._cancel_deadline()
+        super().handle_websocket_upgrade(event)
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """A WebSocket connection that cannot be made to hold more than it should."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over a connection."""
+        super().connection_made(transport)
+        if hasattr(transport, "max_size"):  # asyncio's own transports; others have their own limit
+            transport.max_size = READ_BYTES
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came in."""
+        super().data_received(data)
+        if not self.handshake_initiated and not self.transport.is_closing():
+            self.transport.write(BAD_HANDSHAKE)
+            self.transport.close()
+
+    async def run_asgi(self) -> None:
+        """Run the application; it may drop a client that does not read, for which ASGI has no word."""
+        self.scope["state"]["abort"] = self.transport.abort
+        await super().run_asgi()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take a fragment, as long as the list of them is bounded (their bytes are bounded elsewhere)."""
+        if len(self.frames) >= MAX_FRAGMENTS:
+            self._fail(Close.TOO_BIG, f"a message may have {MAX_FRAGMENTS} fragments")
+        else:
+            super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message over if it can be read: text is UTF-8 (RFC 6455, 8.1)."""
+        if self.curr_msg_data_type == "text":
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError as error:
+                self.frames = []
+                self._fail(Close.UNREADABLE, f"text is not UTF-8 at byte {error.start}")
+                return
+        super().send_receive_event_to_app()
+
+    def _fail(self, code: Close, reason: str) -> None:
+        if not self.close_sent:
+            self.conn.fail(int(code), reason)
+            self.handle_parser_exception()
+
+    def handle_parser_exception(self) -> None:
+        """Say why, then read on for a while without looking: a socket closed with unread data is reset, unheard."""
+        if self.close_sent or self.conn.close_sent is None:
+            return
+        self.close_sent = self.disconnected = True
+        close = self.conn.close_sent
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.read_paused = False
+        self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(LINGER_S, self.transport.close)

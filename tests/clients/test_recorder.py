@@ -1,0 +1,230 @@
+"""The recording process, with a PortAudio that plays a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clients import portaudio
+from clients.portaudio import AudioUnavailable, find_input, load_portaudio
+from clients.recorder import HEADER, QUEUE_BLOCKS, Kind, record
+from model.types import SAMPLE_RATE
+
+
+class FakePortAudioError(Exception):
+    pass
+
+
+@dataclass
+class Status:
+    input_overflow: bool = False
+
+
+@dataclass
+class FakeDefault:
+    device: tuple[int, int] = (1, -1)
+
+
+@dataclass
+class FakePortAudio:
+    """Two microphones and a loudspeaker; `play` is called with a stream's callback when it is opened."""
+
+    play: Callable[[Callable[..., None], dict[str, Any]], None]
+    rates: tuple[int, ...] = (SAMPLE_RATE, 48_000)
+    channels: tuple[int, ...] = (1, 2)
+    opening: Exception | None = None
+    inputs: int = 2
+    default: FakeDefault = field(default_factory=FakeDefault)
+    opened: list[dict[str, Any]] = field(default_factory=list)
+    PortAudioError = FakePortAudioError
+
+    def query_hostapis(self) -> list[dict[str, Any]]:
+        return [{"name": "fake"}]
+
+    def query_devices(self) -> list[dict[str, Any]]:
+        names = ["Loudspeaker", "Built-in Microphone", "USB Microphone"][: self.inputs + 1]
+        return [
+            {
+                "index": index,
+                "name": name,
+                "hostapi": 0,
+                "max_input_channels": max(self.channels) if index else 0,
+                "default_samplerate": float(max(self.rates)),
+            }
+            for index, name in enumerate(names)
+        ]
+
+    def check_input_settings(self, *, device: int, channels: int, dtype: str, samplerate: int) -> None:
+        assert dtype == "int16"
+        assert device
+        if samplerate not in self.rates or channels not in self.channels:
+            raise FakePortAudioError("Invalid sample rate")
+
+    def RawInputStream(self, **settings: Any) -> FakePortAudio:  # noqa: N802  # as sounddevice has it
+        if self.opening:
+            raise self.opening
+        self.opened.append(settings)
+        return self
+
+    def __enter__(self) -> None:
+        settings = self.opened[-1]
+        self.play(settings["callback"], settings)
+        settings["finished_callback"]()
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+def blocks(count: int, level: int = 1000) -> Callable[..., None]:
+    """Return a script that plays blocks of one level on all channels."""
+
+    def play(callback: Callable[..., None], settings: dict[str, Any]) -> None:
+        frames = settings["blocksize"]
+        block = np.full(frames * settings["channels"], level, dtype="<i2").tobytes()
+        for _ in range(count):
+            callback(block, frames, None, Status())
+
+    return play
+
+
+def recorded(fake: Any, device: str | None = None) -> list[tuple[Kind, bytes]]:
+    """Return the frames of a recording."""
+    pipe = bytearray()
+    record(device, pipe.extend, fake)
+    return list(frames(bytes(pipe)))
+
+
+def frames(data: bytes) -> Iterator[tuple[Kind, bytes]]:
+    while data:
+        kind, length = HEADER.unpack(data[: HEADER.size])
+        yield Kind(kind), data[HEADER.size : HEADER.size + length]
+        data = data[HEADER.size + length :]
+
+
+def samples(heard: list[tuple[Kind, bytes]]) -> np.ndarray:
+    return np.frombuffer(b"".join(payload for kind, payload in heard if kind is Kind.AUDIO), "<i2")
+
+
+def test_sixteen_kilohertz_mono_is_passed_on_bit_for_bit_in_blocks_of_20_ms():
+    fake = FakePortAudio(blocks(3))
+
+    heard = recorded(fake)
+
+    assert heard[0] == (Kind.OPENED, b"Built-in Microphone")
+    assert [len(payload) for kind, payload in heard if kind is Kind.AUDIO] == [640] * 3
+    assert set(samples(heard)) == {1000}
+
+
+def test_a_device_that_only_knows_48_khz_stereo_is_mixed_down_and_resampled():
+    fake = FakePortAudio(blocks(50), rates=(48_000,), channels=(2,))
+
+    heard = recorded(fake)
+
+    assert (fake.opened[0]["samplerate"], fake.opened[0]["channels"]) == (48_000, 2)
+    assert len(samples(heard)) == pytest.approx(SAMPLE_RATE, abs=1000)
+    assert np.median(samples(heard)) == 1000
+
+
+def test_two_channels_are_averaged():
+    def play(callback, settings):
+        callback(np.tile([1000, 3000], settings["blocksize"]).astype("<i2").tobytes(), 320, None, Status())
+
+    assert set(samples(recorded(FakePortAudio(play, channels=(2,), rates=(SAMPLE_RATE,))))) == {2000}
+
+
+def test_a_device_that_goes_away_is_reported_after_its_last_audio():
+    heard = recorded(FakePortAudio(blocks(2)))
+
+    assert [kind for kind, _ in heard] == [Kind.OPENED, Kind.AUDIO, Kind.AUDIO, Kind.FAILED]
+    assert b"has gone" in heard[-1][1]
+
+
+def behind_by(read: int) -> Callable[..., None]:
+    """Return a script in which the queue overflows, its reader takes `read` blocks, and another block comes."""
+
+    def play(callback: Callable[..., None], settings: dict[str, Any]) -> None:
+        blocks(QUEUE_BLOCKS + 100)(callback, settings)
+        queue = callback.__self__._queue
+        for _ in range(read):
+            queue.get_nowait()
+        blocks(1)(callback, settings)
+
+    return play
+
+
+def lost(heard: list[tuple[Kind, bytes]]) -> list[int]:
+    return [int(payload) for kind, payload in heard if kind is Kind.LOST]
+
+
+def test_blocks_that_do_not_fit_are_counted_and_said_where_they_are_missing():
+    read = QUEUE_BLOCKS // 2 + 10
+
+    heard = recorded(FakePortAudio(behind_by(read)))
+
+    assert [kind for kind, _ in heard[-3:]] == [Kind.LOST, Kind.AUDIO, Kind.FAILED]
+    assert len(lost(heard)) == 1
+    assert len(samples(heard)) + sum(lost(heard)) == 320 * (QUEUE_BLOCKS + 101 - read)
+
+
+def test_a_reader_that_is_only_just_too_slow_hears_one_long_gap_rather_than_many_short_ones():
+    heard = recorded(FakePortAudio(behind_by(10)))
+
+    assert [kind for kind, _ in heard[-2:]] == [Kind.LOST, Kind.FAILED]  # more is missing until half has been read
+    assert len(samples(heard)) + sum(lost(heard)) == 320 * (QUEUE_BLOCKS + 101 - 10)
+
+
+def test_an_overflow_inside_portaudio_is_reported_before_the_block_that_follows_it():
+    def play(callback, settings):
+        callback(bytes(640), 320, None, Status())
+        callback(bytes(640), 320, None, Status(input_overflow=True))
+
+    kinds = [kind for kind, _ in recorded(FakePortAudio(play))]
+
+    assert kinds == [Kind.OPENED, Kind.AUDIO, Kind.LOST, Kind.AUDIO, Kind.FAILED]
+
+
+def test_losses_are_counted_in_samples_at_16_khz():
+    def play(callback, settings):
+        callback(bytes(1920), 960, None, Status(input_overflow=True))
+
+    heard = recorded(FakePortAudio(play, rates=(48_000,)))
+
+    assert (Kind.LOST, b"320") in heard
+
+
+def test_a_device_that_cannot_be_opened_says_why():
+    heard = recorded(FakePortAudio(blocks(0), opening=FakePortAudioError("Device unavailable [PaErrorCode -9985]")))
+
+    assert heard == [(Kind.FAILED, b"Built-in Microphone: Device unavailable [PaErrorCode -9985]")]
+
+
+def test_a_machine_without_a_microphone_says_so():
+    assert recorded(FakePortAudio(blocks(0), inputs=0))[0][1].startswith(b"no input device")
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"), [(None, 1), ("2", 2), ("usb", 2), ("Built-in", 1), ("microphone", 1)], ids=str
+)
+def test_a_device_is_found_by_number_or_part_of_its_name(asked, found):
+    assert find_input(FakePortAudio(blocks(0)), asked).index == found
+
+
+@pytest.mark.parametrize("asked", ["0", "7", "headset"])
+def test_an_unknown_device_is_an_error_that_names_those_there_are(asked):
+    with pytest.raises(AudioUnavailable, match=rf"no input device '{asked}'; there are: 1 'Built-in .*2 'USB "):
+        find_input(FakePortAudio(blocks(0)), asked)
+
+
+def test_a_missing_portaudio_library_says_what_to_install(monkeypatch):
+    def without(_name):
+        raise OSError("PortAudio library not found")
+
+    monkeypatch.setattr(portaudio, "import_module", without)
+
+    with pytest.raises(AudioUnavailable, match="apt install libportaudio2"):
+        load_portaudio()
+    assert recorded(None) == [(Kind.UNAVAILABLE, portaudio.INSTALL.encode())]

@@ -1,0 +1,158 @@
+"""The feature extractor against the reference's."""
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from model.config import ModelError
+from model.features import WhisperFeatureExtractor, log_mel_spectrogram, mel_filters, normalize
+
+
+def recording(seconds, seed=0, loudness=0.1):
+    """Noise that swells, over a tone: loud and quiet bands, loud and quiet times."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(int(seconds * 16000)) / 16000
+    swell = 0.5 + 0.5 * np.sin(2 * np.pi * t / 3)
+    return (loudness * (swell**4 * rng.normal(size=t.size) + np.sin(2 * np.pi * 440 * t))).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=[80, 128])
+def pair(request):
+    return (
+        transformers.WhisperFeatureExtractor(feature_size=request.param),
+        WhisperFeatureExtractor(feature_size=request.param),
+    )
+
+
+def test_mel_filters_equal_the_reference(pair):
+    reference, ours = pair
+
+    np.testing.assert_allclose(ours.mel_filters.T, reference.mel_filters, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("seconds", [0.0001, 0.3, 5.01, 30.0, 34.0])
+def test_features_equal_the_references_torch_path(pair, seconds):
+    reference, ours = pair
+    audio = recording(seconds)
+    expected = reference(audio, sampling_rate=16000, return_tensors="pt").input_features
+
+    features = ours(audio, sampling_rate=16000, return_tensors="pt").input_features
+
+    assert features.shape == (1, ours.feature_size, 3000)
+    torch.testing.assert_close(features, expected, rtol=0, atol=1e-6)
+
+
+def test_features_equal_the_references_numpy_path():
+    reference, ours = transformers.WhisperFeatureExtractor(), WhisperFeatureExtractor()
+    # Without a pure tone: beside one, float32 itself is off by more than this in the bands that are 80 dB below it.
+    audio = np.random.default_rng(6).normal(0, 0.1, 128_000).astype(np.float32)
+    padded = np.pad(audio, (0, 480_000 - len(audio)))
+
+    features = ours(audio, return_tensors="np")["input_features"][0]
+
+    np.testing.assert_allclose(features, reference._np_extract_fbank_features([padded], "cpu")[0], rtol=0, atol=5e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": "longest"},
+        {"padding": True, "pad_to_multiple_of": 500},
+        {"max_length": 20_001},
+        {"max_length": 20_001, "pad_to_multiple_of": 160},
+        {"do_normalize": True},
+        {"padding": "longest", "do_normalize": True},
+    ],
+)
+def test_a_batch_with_options_equals_the_reference(options):
+    rows = [recording(0.9, 1), recording(1.7, 2), recording(0.2, 3)]
+    options |= {"return_attention_mask": True, "sampling_rate": 16000}
+    expected = transformers.WhisperFeatureExtractor()(rows, return_tensors="np", **options)
+
+    batch = WhisperFeatureExtractor()(rows, return_tensors="np", **options)
+
+    np.testing.assert_allclose(batch.input_features, expected.input_features, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(batch.attention_mask, expected.attention_mask)
+
+
+def test_each_row_of_a_batch_is_scaled_by_itself():
+    ours = WhisperFeatureExtractor()
+    loud, quiet = recording(1, loudness=0.5), recording(1, seed=4, loudness=0.001)
+    together = ours([loud, quiet], return_tensors="pt").input_features
+
+    torch.testing.assert_close(together[1:], ours(quiet, return_tensors="pt").input_features, rtol=0, atol=1e-6)
+
+
+def test_lists_and_doubles_are_taken_as_the_reference_takes_them():
+    reference, ours = transformers.WhisperFeatureExtractor(chunk_length=1), WhisperFeatureExtractor(chunk_length=1)
+    audio = recording(0.1)
+    for speech in (audio.tolist(), audio.astype(np.float64), [audio.tolist()], audio[None]):
+        expected = reference(speech, sampling_rate=16000, return_tensors="np").input_features
+
+        np.testing.assert_allclose(ours(speech, return_tensors="np").input_features, expected, rtol=0, atol=1e-6)
+
+
+def test_long_audio_is_kept_whole_without_truncation():
+    features = WhisperFeatureExtractor()(recording(31), truncation=False, return_tensors="pt").input_features
+
+    assert features.shape == (1, 80, 3100)
+
+
+def test_dither_adds_noise_of_that_deviation():
+    ours = WhisperFeatureExtractor(dither=0.01, chunk_length=1)
+    features = ours(np.zeros(16000, dtype=np.float32), return_tensors="pt").input_features
+    noise = normalize(log_mel_spectrogram(0.01 * torch.randn(16000), mel_filters(80)))
+
+    assert abs(float(features.mean() - noise.mean())) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("speech", "options", "message"),
+    [
+        (np.zeros(400, np.float32), {"sampling_rate": 8000}, "sampling_rate must be 16000, got 8000"),
+        (np.zeros((2, 3, 4), np.float32), {}, "only mono audio is supported, got an array of 3 dimensions"),
+        ([np.zeros((2, 400), np.float32)], {}, "only mono audio is supported, got a row of shape"),
+        ([np.zeros(400), np.zeros(500)], {"padding": False}, "rows of different lengths need padding"),
+        ([np.zeros(400), np.zeros(900)], {"max_length": 480, "truncation": False}, "all rows must fit max_length 480"),
+        (np.zeros(400, np.float32), {"padding": "left"}, "padding must be"),
+        (np.zeros(400, np.float32), {"return_tensors": "tf"}, "return_tensors must be"),
+        ([], {}, "no audio was given"),
+    ],
+)
+def test_input_that_makes_no_features_is_refused(speech, options, message):
+    with pytest.raises(ValueError, match=message):
+        WhisperFeatureExtractor()(speech, **options)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "80"])
+def test_a_size_that_cannot_be_is_refused_by_name(value):
+    with pytest.raises(ValueError, match="feature_size must be a whole number of at least 1"):
+        WhisperFeatureExtractor(feature_size=value)
+
+
+def test_the_references_file_is_read(tmp_path):
+    transformers.WhisperFeatureExtractor(feature_size=128, return_attention_mask=True).save_pretrained(tmp_path)
+
+    ours = WhisperFeatureExtractor.from_pretrained(tmp_path)
+
+    assert (ours.feature_size, ours.return_attention_mask, ours.n_samples) == (128, True, 480_000)
+
+
+def test_a_processors_file_is_read(tmp_path):
+    (tmp_path / "processor_config.json").write_text('{"feature_extractor": {"feature_size": 128}}')
+
+    assert WhisperFeatureExtractor.from_pretrained(tmp_path).feature_size == 128
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"feature_size": "many"}', '{"n_fft": -2}'])
+def test_a_file_that_is_none_is_refused_by_name(tmp_path, text):
+    (tmp_path / "preprocessor_config.json").write_text(text)
+
+    with pytest.raises(ModelError, match=r"preprocessor_config.json is not a feature extractor's configuration"):
+        WhisperFeatureExtractor.from_pretrained(tmp_path)
+
+
+def test_a_folder_without_the_file_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"holds no preprocessor_config.json"):
+        WhisperFeatureExtractor.from_pretrained(tmp_path)

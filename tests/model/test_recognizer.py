@@ -1,0 +1,201 @@
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.encode import WindowEncoder
+from model.guards import Guards
+from model.prompt import PromptBuilder
+from model.recognizer import WhisperRecognizer
+from model.types import HOP, SAMPLE_RATE, DecodeRequest, Segment, Task
+from tests.model.asking import CLOSED, DRAFT, OPEN, STAMP, TOKENIZER, request, same, segment, word
+from tests.model.small_whisper import noise, small_checkpoint
+
+
+@cache
+def recognizer() -> WhisperRecognizer:
+    """No guard interferes."""
+    return unguarded()
+
+
+def unguarded(**options) -> WhisperRecognizer:
+    never = Guards(no_speech=1.1, log_probability=-1e9, compression=1e9, loop_pace=1e9)
+    return WhisperRecognizer(small_checkpoint(-1.2), dynamic=True, guards=never, **options)
+
+
+requests = st.builds(
+    request,
+    seconds=st.sampled_from([0.02, 0.5, 1.0, 1.31, 2.5, 4.0]),
+    start=st.sampled_from([0.0, 0.5, 7.31]),
+    seed=st.integers(0, 5),
+    prompt=st.sampled_from([(), TOKENIZER.encode(" some words said before")]),
+    context=st.sampled_from(["", "Names: Boro, Kita"]),
+    language=st.sampled_from(["en", "de", None]),
+    task=st.sampled_from(list(Task)),
+    final=st.booleans(),
+)
+
+
+def with_text(asked: DecodeRequest, kind: int) -> DecodeRequest:
+    """Add committed words and a guess, moved to where the window is."""
+    prefix, draft = [((), ()), (OPEN, ()), (CLOSED, DRAFT), (OPEN, DRAFT), ((), DRAFT)][kind]
+
+    def moved(segments):
+        return tuple(
+            Segment(
+                s.start + asked.start,
+                None if s.end is None else s.end + asked.start,
+                tuple(replace(w, start=w.start + asked.start, end=w.end + asked.start) for w in s.words),
+            )
+            for s in segments
+        )
+
+    return replace(asked, prefix=moved(prefix), draft=moved(draft))
+
+
+cases = st.builds(with_text, requests, st.integers(0, 4))
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.lists(cases, min_size=2, max_size=6))
+def test_an_answer_does_not_depend_on_the_rest_of_the_batch(batch):
+    batch = [replace(asked, stream=str(i)) for i, asked in enumerate(batch)]
+    together = unguarded().transcribe(batch)
+    for asked, answer in zip(batch, together, strict=True):
+        same(answer, unguarded().transcribe([asked])[0])
+
+
+@settings(max_examples=25, deadline=None)
+@given(cases)
+def test_words_are_in_order_within_the_audio_and_after_the_prefix(asked):
+    (answer,) = recognizer().transcribe([asked])
+    now = max([asked.start, *(min(w.end, asked.end) for s in asked.prefix for w in s.words)])
+    for heard in answer.words:
+        assert now <= heard.start <= heard.end <= asked.end
+        assert 0 <= heard.probability <= 1
+        now = heard.end
+    for found in answer.segments:
+        assert found.end is None or found.start <= found.end <= asked.end
+    assert all(found.end is not None for found in answer.segments[:-1])
+
+
+def test_a_draft_changes_the_cost_and_nothing_else():
+    plain = request(3.0)
+    (first,) = recognizer().transcribe([plain])
+    (second,) = recognizer().transcribe([replace(plain, draft=first.segments)])
+    same(first, second)
+    assert second.statistics.passes < first.statistics.passes
+    assert second.statistics.accepted_tokens > 0
+
+
+def test_a_growing_window_is_answered_as_by_a_recognizer_that_never_saw_it():
+    kept = unguarded()
+    sound = noise(4.0, 3)
+    previous = ()
+    for start, end in [(0, 16000), (0, 22400), (0, 35200), (8000, 51200), (8000, 64000)]:
+        asked = DecodeRequest("s", start, sound[start:end], draft=previous, language="en")
+        (answer,) = kept.transcribe([asked])
+        same(answer, unguarded().transcribe([asked])[0])
+        previous = answer.segments
+
+
+def test_words_of_the_prefix_are_forced_and_not_repeated():
+    asked = replace(request(3.0), prefix=OPEN)
+    builder = PromptBuilder(TOKENIZER)
+    row = builder.row(asked, "en")
+    assert row.prefix == (STAMP + 5, *TOKENIZER.encode(" ba"), *TOKENIZER.encode(" do"))
+    (answer,) = recognizer().transcribe([asked])
+    first = answer.segments[0]
+    assert first.start == OPEN[0].start, "it continues the open segment"
+    changed = replace(OPEN[0], words=(word(" mu", 0.1, 0.4), word(" mu", 0.4, 0.8)))
+    (other,) = recognizer().transcribe([replace(asked, prefix=(changed,))])
+    assert other.average_log_probability != answer.average_log_probability, "the decoder hears forced words"
+
+
+def test_an_unknown_language_is_heard():
+    asked = [request(2.0, seed=i, language=None) for i in range(4)]
+    answers = recognizer().transcribe(asked)
+    for one, answer in zip(asked, answers, strict=True):
+        assert answer.language in TOKENIZER.languages
+        same(answer, recognizer().transcribe([replace(one, language=answer.language)])[0])
+
+
+@pytest.mark.parametrize("samples", [0, 1, HOP - 1])
+def test_less_than_a_frame_of_audio_is_silence(samples):
+    tiny = replace(request(), audio=np.zeros(samples, dtype=np.float32), final=True)
+    full = request(1.0)
+    answers = recognizer().transcribe([tiny, full])
+    assert answers[0].segments == ()
+    assert (answers[0].start, answers[0].end, answers[0].final) == (0, samples, True)
+    same(answers[1], recognizer().transcribe([full])[0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"audio": np.full(8000, np.nan, dtype=np.float32)}, "finite"),
+        ({"audio": np.full(8000, np.inf, dtype=np.float32)}, "finite"),
+        ({"audio": np.zeros(480_001, dtype=np.float32)}, "at most 480000 samples"),
+        ({"audio": np.zeros((2, 800), dtype=np.float32)}, "got \\(2, 800\\)"),
+        ({"audio": np.zeros(800)}, "float64"),
+        ({"start": 100}, "multiple of 160"),
+        ({"start": -160}, "not negative"),
+        ({"language": "xx"}, "'xx'"),
+        ({"prefix": (segment(0, None, *[word(" ba", 0, 1)] * 500),)}, "prefix must take at most"),
+    ],
+)
+def test_a_request_that_cannot_be_answered_is_refused_by_name(changes, message):
+    with pytest.raises(ValueError, match=message):
+        recognizer().transcribe([replace(request(), **changes)])
+
+
+def test_features_are_kept_for_so_many_streams_only():
+    few = unguarded(max_streams=2)
+    for i in range(5):
+        few.transcribe([request(0.5, seed=i)])
+    assert list(few._encoder._features) == ["s3", "s4"]
+    few.forget("s4")
+    few.forget("never seen")
+    assert list(few._encoder._features) == ["s3"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "frames"),
+    [(0.1, 256), (1.0, 256), (1.28, 256), (1.29, 384), (8.0, 1024), (28.0, 2944), (29.0, 3000), (30.0, 3000)],
+)
+def test_the_dynamic_context_is_the_audio_and_a_margin_of_silence(seconds, frames):
+    encoder = small_checkpoint().model.model.encoder
+    assert WindowEncoder(encoder, 80, dynamic=True).frames(int(seconds * SAMPLE_RATE)) == frames
+    assert WindowEncoder(encoder, 80, dynamic=False).frames(int(seconds * SAMPLE_RATE)) == 3000
+
+
+def test_the_full_context_is_thirty_seconds():
+    (answer,) = WhisperRecognizer(small_checkpoint()).transcribe([request(1.0)])
+    assert answer.statistics.encoder_positions == 1500
+
+
+def test_the_card_says_what_is_loaded():
+    card = recognizer().card
+    assert (card.name, card.device, card.precision, card.encoder_context) == ("small", "cpu", "float32", "dynamic")
+    assert card.languages == tuple(TOKENIZER.languages)
+
+
+def test_a_model_whose_card_names_its_languages_takes_and_hears_no_others():
+    checkpoint = small_checkpoint()
+    config = replace(checkpoint.config, extra={"streamer": {"languages": ["en"]}})
+    english = WhisperRecognizer(replace(checkpoint, config=config))
+    assert english.card.languages == ("en",)
+    assert english.transcribe([request(language=None)])[0].language == "en"
+    with pytest.raises(ValueError, match="language must be one of en, got 'de'"):
+        english.transcribe([request(language="de")])
+
+
+def test_a_text_that_would_never_end_is_cut_by_the_length_of_the_audio(monkeypatch):
+    endless = unguarded()
+    monkeypatch.setattr(endless._decoder._rules, "_never", torch.tensor([TOKENIZER.eot, TOKENIZER.notimestamps]))
+    (answer,) = endless.transcribe([request(1.0)])
+    assert answer.statistics.tokens == 40

@@ -1,0 +1,134 @@
+"""The program as a whole: help, mistakes on the command line, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+
+from clients.connection import ConnectionLost, StreamError, Unreachable
+from clients.portaudio import AudioUnavailable
+from model.config import ModelError
+from streamer import __version__
+from streamer.__main__ import run
+from streamer.commands import devices
+from streamer.commands.outcome import CommandError, Exit, expected
+from streamer.config import ConfigError
+from tests.streamer.commands.console import one_line, sound_file
+from tests.streamer.harness import running, sentence
+
+COMMANDS = ("serve", "listen", "send", "transcribe", "demo", "devices", "models", "doctor")
+
+
+def test_the_module_runs_and_knows_its_version():
+    done = subprocess.run([sys.executable, "-m", "streamer", "--version"], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
+
+
+def test_starting_up_imports_neither_torch_nor_the_server_nor_portaudio():
+    heavy = "{'torch', 'starlette', 'uvicorn', 'sounddevice', 'huggingface_hub'}"
+    code = f"import sys, streamer.__main__; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
+
+
+def test_without_a_command_the_commands_are_listed(capsys):
+    assert run([]) == Exit.OK
+
+    text = capsys.readouterr().out
+    assert [command for command in COMMANDS if command not in text] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_and_each_of_its_flags(capsys, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "200")
+
+    assert run([command, "--help"]) == Exit.OK
+
+    text = capsys.readouterr().out
+    lines = [line.strip("│ ") for line in text.splitlines() if line.startswith("│ --")]
+    assert text.startswith("Usage: streamer")
+    assert [line for line in lines if "  " not in line] == []  # a flag without words beside it
+
+
+@pytest.mark.parametrize(
+    ("tokens", "complaint"),
+    [
+        (["serv"], 'Did you mean "serve"?'),
+        (["serve", "--model.nmae", "x"], "Did you mean --model.name?"),
+        (["serve", "--port", "many"], 'unable to convert "many" into int'),
+        (["serve", "--log.format", "xml"], '"console", "json"'),
+        (["send"], "FILE"),
+        (["send", "a.wav", "--speed", "-1"], "speed must be 0 (as fast as accepted) or more, got -1"),
+        (["demo", "--speed", "nan"], "speed must be 0"),
+        (["transcribe", "a", "b", "--format", "srt"], "--output FOLDER"),
+        (["transcribe", "x/a.wav", "y/a.flac", "--output", "folder"], "folder/a.txt"),
+        (["transcribe", "a", "b", "--output", __file__], "is none"),
+    ],
+)
+def test_a_command_line_that_cannot_be_is_told_in_one_line(capsys, tokens, complaint):
+    assert run(tokens) == Exit.USAGE
+
+    assert complaint in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("x"), 78),
+        (ModelError("x"), 69),
+        (AudioUnavailable("x"), 69),
+        (Unreachable("x"), 69),
+        (StreamError("busy", "x"), 1),
+        (ConnectionLost("x"), 1),
+        (CommandError("x", Exit.USAGE), 2),
+        (ExceptionGroup("tasks", [ExceptionGroup("tasks", [Unreachable("x")])]), 69),
+    ],
+)
+def test_expected_trouble_ends_with_its_exit_code_and_its_message(error, code):
+    outcome = expected(error)
+
+    assert outcome is not None
+    assert outcome[1] == code
+    assert outcome[0].startswith("x")
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), ExceptionGroup("tasks", [Unreachable("x"), KeyError("x")])])
+def test_a_fault_of_ours_is_not_explained_away(monkeypatch, error):
+    def broken():
+        raise error
+
+    monkeypatch.setattr(devices, "load_portaudio", broken)
+
+    with pytest.raises(type(error)):
+        run(["devices"])
+
+
+def test_interrupting_a_command_is_no_traceback(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(devices, "load_portaudio", interrupted)
+
+    assert run(["devices"]) == Exit.INTERRUPTED
+    assert capsys.readouterr().err == ""
+
+
+async def test_a_reader_that_leaves_is_no_traceback(tmp_path):
+    file = sound_file(tmp_path / "a.wav", sentence(1))
+    reading, writing = os.pipe()
+    os.close(reading)
+    async with running() as server:
+        send = [sys.executable, "-m", "streamer", "send", file, "--server", f"127.0.0.1:{server.port}", "--speed", "0"]
+        child = partial(subprocess.run, send, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+        done = await asyncio.to_thread(child)
+    os.close(writing)
+
+    assert done.returncode == Exit.FAILED
+    assert done.stderr == ""

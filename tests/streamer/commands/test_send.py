@@ -1,0 +1,91 @@
+"""`streamer send`, against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import numpy as np
+
+from model.types import SAMPLE_RATE
+from streamer.__main__ import run
+from streamer.commands.outcome import Exit
+from streamer.config import ServerConfig
+from tests.fakes import LevelRecognizer, silence
+from tests.streamer.commands.console import one_line, sound_file
+from tests.streamer.harness import LOCAL, running, sentence, until
+
+
+async def sent(*tokens: str) -> int:
+    return await asyncio.to_thread(run, ["send", *tokens])
+
+
+async def test_files_are_sent_one_after_the_other_and_their_finals_are_printed(tmp_path, capsys):
+    first = sound_file(tmp_path / "a.wav", np.concatenate([sentence(1, 2), sentence(3)]))
+    second = sound_file(tmp_path / "b.wav", sentence(4))
+    async with running() as server:
+        status = await sent(first, second, "--server", f"127.0.0.1:{server.port}", "--speed", "0")
+
+    assert (status, capsys.readouterr().out) == (Exit.OK, "w1 w2\nw3\nw4\n")
+
+
+async def test_json_lines_are_the_messages_of_the_protocol(tmp_path, capsys):
+    file = sound_file(tmp_path / "a.wav", sentence(1, 2))
+    async with running() as server:
+        await sent(file, "--server", f"127.0.0.1:{server.port}", "--speed", "0", "--format", "json")
+
+    messages = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [message["text"] for message in messages if message["type"] == "final"] == ["w1 w2"]
+    assert messages[-1]["type"] == "done"
+
+
+async def test_a_file_that_cannot_be_read_does_not_stop_the_others(tmp_path, capsys):
+    (tmp_path / "letter.wav").write_text("dear reader")
+    good = sound_file(tmp_path / "a.wav", sentence(1))
+    async with running() as server:
+        address = f"127.0.0.1:{server.port}"
+        status = await sent(str(tmp_path / "letter.wav"), good, "--server", address, "--speed", "0")
+
+    captured = capsys.readouterr()
+    assert (status, captured.out) == (Exit.FAILED, "w1\n")
+    assert "letter.wav: Format not recognised" in one_line(captured.err)
+
+
+async def test_a_refused_stream_says_what_is_allowed(tmp_path, capsys):
+    file = sound_file(tmp_path / "a.wav", sentence(1))
+    async with running() as server:
+        status = await sent(file, "--server", f"127.0.0.1:{server.port}", "--language", "xx")
+
+    assert status == Exit.FAILED
+    assert "language must be one of de, en, got 'xx'" in one_line(capsys.readouterr().err)
+
+
+async def test_no_daemon_is_told_with_its_address(tmp_path, capsys):
+    file = sound_file(tmp_path / "a.wav", sentence(1))
+    async with running() as server:
+        port = server.port
+
+    assert await sent(file, "--server", f"127.0.0.1:{port}") == Exit.UNAVAILABLE
+    assert f"ws://127.0.0.1:{port}/v1/stream" in one_line(capsys.readouterr().err)
+
+
+async def test_address_and_token_may_stand_in_the_environment(tmp_path, capsys, monkeypatch):
+    file = sound_file(tmp_path / "a.wav", sentence(1))
+    async with running(ServerConfig(port=0, token="secret")) as server:
+        monkeypatch.setenv("STREAMER_SERVER", f"127.0.0.1:{server.port}")
+        monkeypatch.setenv("STREAMER_TOKEN", "secret")
+
+        assert await sent(file, "--speed", "0") == Exit.OK
+
+    assert capsys.readouterr().out == "w1\n"
+
+
+async def test_a_daemon_that_shuts_down_ends_the_stream_with_what_it_heard(tmp_path, capsys):
+    file = sound_file(tmp_path / "a.wav", np.concatenate([sentence(1), silence(60 * SAMPLE_RATE)]))
+    recognizer = LevelRecognizer()
+    async with running(LOCAL, recognizer) as server, asyncio.TaskGroup() as group:
+        sending = group.create_task(sent(file, "--server", f"127.0.0.1:{server.port}", "--speed", "20"))
+        await until(lambda: any(r.final and r.stream != "warm-up" for r in recognizer.requests))
+        server.stop()
+
+    assert (sending.result(), capsys.readouterr().out) == (Exit.OK, "w1\n")

@@ -1,0 +1,51 @@
+"""`streamer serve`: what is found out before a model is loaded."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from streamer.__main__ import run
+from streamer.commands import serve
+from streamer.commands.outcome import Exit
+from streamer.config import ServerConfig
+from tests.streamer.commands.console import one_line
+
+
+def test_a_port_that_is_taken_is_told_before_a_model_is_loaded(monkeypatch, capsys):
+    monkeypatch.setattr(serve, "load_recognizer", lambda _: pytest.fail("the model was loaded"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+        assert run(["serve", "--port", str(port)]) == Exit.UNAVAILABLE
+
+    assert str(port) in one_line(capsys.readouterr().err)
+
+
+def test_an_open_address_without_a_token_is_refused_before_a_model_is_loaded(monkeypatch, capsys):
+    monkeypatch.setattr(serve, "load_recognizer", lambda _: pytest.fail("the model was loaded"))
+
+    assert run(["serve", "--host", "0.0.0.0", "--port", "0"]) == Exit.CONFIGURATION
+
+    assert "server.insecure" in one_line(capsys.readouterr().err)
+
+
+def test_a_model_that_is_named_and_cannot_be_had_is_an_error(capsys):
+    assert run(["serve", "--port", "0", "--offline", "--model", "nobody/nothing"]) == Exit.UNAVAILABLE
+
+    assert "nobody/nothing" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("config", "port", "line"),
+    [
+        (ServerConfig(), 8765, "listening on ws://127.0.0.1:8765/v1/stream\n"),
+        (ServerConfig(host="::1"), 1, "listening on ws://[::1]:1/v1/stream\n"),
+        (ServerConfig(), 0, "listening on the inherited socket\n"),
+    ],
+)
+def test_the_daemon_says_where_it_listens(capsys, config, port, line):
+    serve.announce(config, port)
+
+    assert capsys.readouterr().out == line

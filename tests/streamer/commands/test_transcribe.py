@@ -1,0 +1,78 @@
+"""`streamer transcribe`, with a recognizer that reads levels."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from streamer.__main__ import run
+from streamer.commands import transcribe
+from streamer.commands.outcome import Exit
+from tests.fakes import LevelRecognizer
+from tests.streamer.commands.console import one_line, sound_file
+from tests.streamer.harness import sentence
+
+
+@pytest.fixture
+def levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `transcribe` read levels."""
+    monkeypatch.setattr(transcribe, "load_recognizer", lambda _: LevelRecognizer())
+
+
+@pytest.mark.usefixtures("levels")
+def test_a_file_is_transcribed_to_standard_output(tmp_path, capsys):
+    assert run(["transcribe", sound_file(tmp_path / "a.wav", sentence(1, 2))]) == Exit.OK
+
+    assert capsys.readouterr().out.split() == ["w1", "w2"]
+
+
+@pytest.mark.usefixtures("levels")
+@pytest.mark.parametrize(("style", "suffix"), [("text", "txt"), ("json", "json"), ("srt", "srt"), ("vtt", "vtt")])
+def test_several_files_are_written_into_a_folder_by_their_names(tmp_path, style, suffix):
+    files = [sound_file(tmp_path / f"{name}.wav", sentence(number)) for number, name in enumerate("ab", start=1)]
+
+    assert run(["transcribe", *files, "--format", style, "--output", str(tmp_path / "out")]) == Exit.OK
+
+    written = {path.name: path.read_text() for path in (tmp_path / "out").iterdir()}
+    assert sorted(written) == [f"a.{suffix}", f"b.{suffix}"]
+    assert "w1" in written[f"a.{suffix}"]
+    assert "w2" in written[f"b.{suffix}"]
+
+
+@pytest.mark.usefixtures("levels")
+def test_word_times_in_a_file_are_those_of_its_audio(tmp_path, capsys):
+    file = sound_file(tmp_path / "a.wav", sentence(7))
+
+    run(["transcribe", file, "--format", "json"])
+
+    word = json.loads(capsys.readouterr().out)["segments"][0]["words"][0]
+    assert (word["text"], word["start"], word["end"]) == (" w7", 0.1, 0.4)
+
+
+@pytest.mark.usefixtures("levels")
+def test_a_file_that_cannot_be_transcribed_does_not_stop_the_others(tmp_path, capsys):
+    good = sound_file(tmp_path / "a.wav", sentence(1))
+
+    assert run(["transcribe", str(tmp_path / "none.wav"), good]) == Exit.FAILED
+
+    captured = capsys.readouterr()
+    assert captured.out.split() == ["w1"]
+    assert "none.wav: No such file" in one_line(captured.err)
+
+
+@pytest.mark.usefixtures("levels")
+def test_a_transcript_that_cannot_be_written_is_told_with_its_name(tmp_path, capsys):
+    (tmp_path / "taken").write_text("")
+    target = tmp_path / "taken" / "a.txt"
+
+    assert run(["transcribe", sound_file(tmp_path / "a.wav", sentence(1)), "--output", str(target)]) == Exit.FAILED
+    assert str(target) in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.usefixtures("levels")
+def test_a_language_the_model_does_not_know_is_a_mistake_on_the_command_line(tmp_path, capsys):
+    file = sound_file(tmp_path / "a.wav", sentence(1))
+
+    assert run(["transcribe", file, "--language", "xx"]) == Exit.USAGE
+    assert "--language must be one of de, en, got 'xx'" in one_line(capsys.readouterr().err)

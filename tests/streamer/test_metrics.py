@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from model.types import DecodeStatistics, Hypothesis, Word
+from streamer import events
+from streamer.metrics import Metrics
+from streamer.protocols.commands import ErrorCode
+
+WORD = Word(" one", 0, 8000, 0.9)
+
+
+def values(metrics: Metrics) -> dict[str, float]:
+    """Every sample by its name and labels."""
+    return {
+        sample.name + "".join(f" {key}={value}" for key, value in sample.labels.items()): sample.value
+        for family in text_string_to_metric_families(metrics.exposition().decode())
+        for sample in family.samples
+    }
+
+
+def test_events_are_counted_by_kind() -> None:
+    metrics = Metrics()
+    for event in (
+        events.SpeechStarted(1, 0),
+        events.Partial(1, "one", 0, 8000, 100),
+        events.Commit(1, 1, "one two", 0, 8000, (WORD, WORD), 8000),
+        events.SpeechEnded(1, 8000),
+        events.Final(1, "one two", 0, 8000, "en", 0),
+        events.Gap(8000, 24_000, "why"),
+        events.Warned("code", "words"),
+        events.Flushed("x"),
+        events.Failed("code", "words"),
+        events.Done(24_000, 1),
+    ):
+        metrics.event(event)
+
+    counted = values(metrics)
+    expected = {
+        "streamer_utterances_total": 1,
+        "streamer_partials_total": 1,
+        "streamer_commits_total": 1,
+        "streamer_words_total": 2,
+        "streamer_finals_total": 1,
+        "streamer_gaps_total": 1,
+        "streamer_gap_seconds_total": 1.0,
+        "streamer_warnings_total": 1,
+        "streamer_commit_lag_seconds_count": 1,
+        "streamer_commit_lag_seconds_sum": 0.5,
+    }
+    assert {name: counted[name] for name in expected} == expected
+
+
+def test_batches_tell_size_time_passes_and_drafts() -> None:
+    metrics = Metrics()
+    statistics = DecodeStatistics(passes=3, draft_tokens=5, accepted_tokens=4, tokens=6, fallbacks=1)
+    hypothesis = Hypothesis(0, 16_000, (), "en", statistics=statistics)
+    metrics.batch_done([hypothesis, hypothesis], 2, 0.25)
+    metrics.batch_failed(4)
+
+    counted = values(metrics)
+    expected = {
+        "streamer_batch_size_sum": 2,
+        "streamer_batch_size_count": 1,
+        "streamer_batch_size_bucket le=1.0": 0,
+        "streamer_batch_size_bucket le=2.0": 1,
+        "streamer_batch_seconds_sum": 0.25,
+        "streamer_batch_failures_total": 1,
+        "streamer_decoder_passes_sum": 6,
+        "streamer_decoder_passes_count": 2,
+        "streamer_tokens_total": 12,
+        "streamer_draft_tokens_total": 10,
+        "streamer_draft_tokens_accepted_total": 8,
+        "streamer_fallbacks_total": 2,
+    }
+    assert {name: counted[name] for name in expected} == expected
+
+
+def test_errors_and_refusals_are_counted_by_their_code() -> None:
+    metrics = Metrics()
+    metrics.error(ErrorCode.BAD_SAMPLES)
+    metrics.refusal(ErrorCode.BUSY)
+
+    counted = values(metrics)
+    assert counted["streamer_errors_total code=bad_samples"] == 1
+    assert counted["streamer_refusals_total reason=busy"] == 1

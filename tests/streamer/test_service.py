@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from streamer.service import Notifier, inherited_sockets
+from streamer.stall import StallDetector
+from tests.streamer.harness import LOCAL, running, until
+
+
+class Manager:
+    """The service manager's end of NOTIFY_SOCKET."""
+
+    def __init__(self, address: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(address)
+        self.socket.settimeout(10)
+
+    def hear(self) -> dict[str, str]:
+        """Return the next datagram's assignments."""
+        return dict(line.split("=", 1) for line in self.socket.recv(4096).decode().splitlines())
+
+    async def listen(self) -> dict[str, str]:
+        """As `hear`, without holding up the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(None, self.hear)
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[Manager]:
+    manager = Manager(str(tmp_path / "notify"))
+    yield manager
+    manager.socket.close()
+
+
+def environment(manager: Manager, **more: str) -> dict[str, str]:
+    """What the service manager would set."""
+    return {"NOTIFY_SOCKET": manager.socket.getsockname(), **more}
+
+
+def test_readiness_is_one_datagram_with_a_status(manager: Manager) -> None:
+    Notifier(environment(manager)).ready("serving\nSTOPPING=1")
+
+    assert manager.hear() == {"READY": "1", "STATUS": "serving STOPPING=1"}
+
+
+def test_an_abstract_socket_is_reached() -> None:
+    name = f"streamer-test-{os.getpid()}"
+    manager = Manager(f"\0{name}")
+    with manager.socket:
+        Notifier({"NOTIFY_SOCKET": f"@{name}"}).stopping("bye")
+
+        assert manager.hear() == {"STOPPING": "1", "STATUS": "bye"}
+
+
+@pytest.mark.parametrize("name", ["", "vsock:2:1", "/nowhere/at/all"])
+def test_without_a_service_manager_nothing_happens(name: str) -> None:
+    Notifier({"NOTIFY_SOCKET": name}).ready("hello")
+
+
+def test_a_manager_that_does_not_read_does_not_hold_the_daemon_up(manager: Manager) -> None:
+    notifier = Notifier(environment(manager))
+    for _ in range(1_000):
+        notifier.status("busy")
+
+    assert manager.hear() == {"STATUS": "busy"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "period"),
+    [
+        ({"WATCHDOG_USEC": "20000000"}, 10.0),
+        ({"WATCHDOG_USEC": "20000000", "WATCHDOG_PID": str(os.getpid())}, 10.0),
+        ({"WATCHDOG_USEC": "20000000", "WATCHDOG_PID": "1"}, 0.0),
+        ({"WATCHDOG_USEC": "soon"}, 0.0),
+        ({"WATCHDOG_USEC": "-5"}, 0.0),
+        ({}, 0.0),
+    ],
+)
+def test_the_watchdog_is_pinged_at_half_its_patience(variables: dict[str, str], period: float) -> None:
+    assert Notifier(variables).watchdog_s == period
+
+
+async def test_pings_come_only_while_there_is_progress(manager: Manager) -> None:
+    asked: asyncio.Queue[bool] = asyncio.Queue()
+    answers = iter([True, False, False, True])
+
+    def alive() -> bool:
+        answer = next(answers, False)
+        asked.put_nowait(answer)
+        return answer
+
+    notifier = Notifier(environment(manager, WATCHDOG_USEC="2000"))
+    task = asyncio.create_task(notifier.watch(alive))
+    for _ in range(5):
+        await asked.get()
+    task.cancel()
+
+    assert [manager.hear() for _ in range(2)] == [{"WATCHDOG": "1"}] * 2
+    manager.socket.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        manager.hear()
+
+
+async def test_the_daemon_says_when_it_is_ready_and_when_it_stops(manager: Manager) -> None:
+    async with running(LOCAL, environment=environment(manager, WATCHDOG_USEC="10000000")) as server:
+        said = [await manager.listen() for _ in range(2)]
+        server.stop()
+        said.append(await manager.listen())
+
+    ready = next(message for message in said if "READY" in message)
+    assert f"serving levels on 127.0.0.1 port {server.port}" in ready["STATUS"]
+    assert {"WATCHDOG": "1"} in said
+    assert said[-1]["STOPPING"] == "1"
+
+
+async def test_a_daemon_whose_recognizer_is_stuck_is_not_alive() -> None:
+    async with running() as server:
+        assert server._alive()
+        server._stalls = StallDetector(lambda: True, lambda: 0, patience_s=-1)
+        assert not server._alive()
+        await until(lambda: True)
+
+
+def test_a_stall_is_waiting_without_progress() -> None:
+    now, waiting, batches = 0.0, False, 0
+    detector = StallDetector(lambda: waiting, lambda: batches, patience_s=10, clock=lambda: now)
+
+    now = 100.0
+    assert not detector.stalled(), "nobody waits"
+    waiting = True
+    now = 105.0
+    assert not detector.stalled(), "not for long"
+    batches, now = 1, 112.0
+    assert not detector.stalled(), "a batch was finished meanwhile"
+    now = 121.0
+    assert not detector.stalled()
+    now = 123.0
+    assert detector.stalled()
+    waiting = False
+    assert not detector.stalled()
+
+
+def test_inherited_sockets_are_taken_over_once() -> None:
+    with socket.socket() as mine:
+        mine.bind(("127.0.0.1", 0))
+        copy = os.dup(mine.fileno())
+        os.set_inheritable(copy, True)  # its only argument
+        variables = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "http", "HOME": "/"}
+
+        [inherited] = inherited_sockets(variables, first=copy)
+
+        with inherited:
+            assert inherited.getsockname() == mine.getsockname()
+            assert not inherited.get_inheritable()
+        assert variables == {"HOME": "/"}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{}, {"LISTEN_PID": "1", "LISTEN_FDS": "1"}, {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "many"}],
+)
+def test_sockets_meant_for_others_are_left_alone(variables: dict[str, str]) -> None:
+    assert inherited_sockets(variables) == []
