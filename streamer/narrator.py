@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from model.types import DecodeRequest, Hypothesis
-from streamer.events import Commit, Event, Final, Gap, Partial, Warned
+from model.types import Hypothesis
+from streamer.events import Commit, Event, Final, Partial, Warned
 from streamer.utterance import Update, Utterance
 
 
@@ -57,10 +57,6 @@ class Narrator:
         """Say that an utterance is decided."""
         self._partial = ""
         self.tell(Final(utterance.number, utterance.text, utterance.start, end, language, lag))
-
-    def tell_gap(self, start: int, request: DecodeRequest, reason: str) -> None:
-        """Say that the audio of a request is given up."""
-        self.tell(Gap(start, request.end, reason))
 
     def _tell_partial(self, utterance: Utterance, update: Update, lag: int) -> None:
         """Say the tail if it changed; one that nobody has taken yet gives way to the newer one."""

@@ -27,7 +27,7 @@ from model.types import HOP, SAMPLE_RATE, DecodeRequest, Hypothesis, Samples, Ta
 from streamer.commit import LocalAgreement
 from streamer.config import EndpointConfig, SessionConfig
 from streamer.endpoint import Endpointer, Offset, Onset
-from streamer.events import Done, Event, Flushed, SpeechEnded, SpeechStarted, Warned
+from streamer.events import Done, Event, Flushed, Gap, SpeechEnded, SpeechStarted, Warned
 from streamer.history import History
 from streamer.narrator import Narrator
 from streamer.utterance import Utterance
@@ -205,7 +205,7 @@ class Session:
         self._failures = 0
         gap, departed = head.abandon(request)
         self._history.add(departed)
-        self._narrator.tell_gap(gap, request, reason)
+        self._narrator.tell(Gap(gap, request.end, reason))
         if request.final:
             self._narrator.tell_final(head, request.end, head.language or self._language or "")
             self._finish_head()
