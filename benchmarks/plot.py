@@ -39,3 +39,15 @@ def draw_distribution(axes: Axes, values: list[float], label: str) -> None:
     """Draw the share of values that are at most x, as steps."""
     ordered = sorted(values)
     axes.step(ordered, [(index + 1) / len(ordered) for index in range(len(ordered))], where="post", label=label)
+
+
+def plot_bars(values: dict[str, float], title: str, path: Path) -> None:
+    """Draw one bar for each name."""
+    figure, axes = plt.subplots(figsize=(7, 0.8 + 0.5 * len(values)), layout="constrained")
+    bars = axes.barh(list(values), list(values.values()), color=["C0", *["0.7"] * (len(values) - 1)])
+    axes.bar_label(bars, fmt="%.2f", padding=3)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.set_title(title, fontsize=10)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)

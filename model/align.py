@@ -19,33 +19,40 @@ _COMPARATORS = (
 """Exchanges that bring the median of 7 values to the middle: thirteen instead of the sixteen of a full sort."""
 
 
-def median_filter(x: Tensor) -> Tensor:
-    """Filter the last dimension with a median of width 7, reflected at both ends.
+def median_filter(x: Tensor, width: int = MEDIAN_WIDTH) -> Tensor:
+    """Filter the last dimension with a median of odd width, reflected at both ends.
 
-    Shorter than 4 it is returned as it is, as in the reference. Elementwise minima and maxima of shifted copies are
-    many times cheaper than sorting each window.
+    What is no longer than half a window is returned as it is, as in the reference. For the width that all checkpoints
+    have, elementwise minima and maxima of shifted copies are many times cheaper than sorting each window. Raises
+    ValueError for an even width, or one below 1.
     """
-    reach, n = MEDIAN_WIDTH // 2, x.shape[-1]
+    if width < 1 or width % 2 == 0:
+        raise ValueError(f"the width of a median filter must be odd, got {width}")
+    reach, n = width // 2, x.shape[-1]
     if n <= reach:
         return x
     padded = torch.cat([x[..., 1 : reach + 1].flip(-1), x, x[..., -reach - 1 : -1].flip(-1)], dim=-1)
+    if width != MEDIAN_WIDTH:
+        return padded.unfold(-1, width, 1).sort().values[..., reach]
     lanes = [padded[..., i : i + n] for i in range(MEDIAN_WIDTH)]
     for low, high in _COMPARATORS:
         lanes[low], lanes[high] = torch.minimum(lanes[low], lanes[high]), torch.maximum(lanes[low], lanes[high])
     return lanes[reach]
 
 
-def alignment_cost(attention: Tensor, first_row: int = 0, first: int = 0, end: int | None = None) -> Tensor:
+def alignment_cost(
+    attention: Tensor, first_row: int = 0, first: int = 0, end: int | None = None, width: int = MEDIAN_WIDTH
+) -> Tensor:
     """Return the cost of putting each token at each position, (rows - first_row, end - first).
 
-    attention: (heads, rows, n_audio_ctx). It is normalised over all rows, filtered over positions first..end, and
-    averaged over heads; then only the rows from `first_row` on are kept.
+    attention: (heads, rows, n_audio_ctx). It is normalised over all rows, filtered over positions first..end with a
+    median of `width`, and averaged over heads; then only the rows from `first_row` on are kept.
     """
     weights = attention[..., first:end].float()
     mean, std = weights.mean(dim=-2, keepdim=True), weights.std(dim=-2, keepdim=True, correction=0)
     # A single row, or positions nobody looks at, have no deviation: they say nothing rather than NaN.
     weights = (weights[:, first_row:] - mean) / std.clamp_min(1e-10)
-    return -median_filter(weights).mean(dim=0)
+    return -median_filter(weights, width).mean(dim=0)
 
 
 def path_starts(cost: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from model.dropout import dropout
 
 
 class WhisperAttention(nn.Module):
     """Multi-head attention in its pieces; keys have no bias, as released."""
 
-    def __init__(self, d_model: int, n_heads: int) -> None:
+    def __init__(self, d_model: int, n_heads: int, dropout: float = 0.0) -> None:
         """Raise nothing: the configuration has checked that heads divide d_model."""
         super().__init__()
         self.n_heads = n_heads
+        self.head_dim = d_model // n_heads
+        self.dropout = dropout
+        """Share of the weights that training leaves out."""
         self.k_proj = nn.Linear(d_model, d_model, bias=False)
         self.v_proj = nn.Linear(d_model, d_model)
         self.q_proj = nn.Linear(d_model, d_model)
@@ -20,7 +26,7 @@ class WhisperAttention(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """(batch, n, d_model) -> (batch, heads, n, head_dim)."""
-        return x.view(*x.shape[:-1], self.n_heads, -1).transpose(1, 2)
+        return x.view(*x.shape[:-1], self.n_heads, self.head_dim).transpose(1, 2)
 
     def queries(self, x: Tensor) -> Tensor:
         """Return (batch, heads, n, head_dim)."""
@@ -31,7 +37,24 @@ class WhisperAttention(nn.Module):
         return self.split(self.k_proj(x)), self.split(self.v_proj(x))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, causal: bool = False) -> Tensor:
-        """Scaled dot-product attention, (batch, n, d_model); `mask` bool, True = may be seen."""
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        """Scaled dot-product attention, (batch, n, d_model); `mask` bool, True = may be seen, or added to scores."""
+        dropped = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropped, is_causal=causal)
         out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         return out
+
+    def weigh(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, *, causal: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Do the same step by step; return also the weights, (batch, heads, n, keys), as training has thinned them."""
+        scores = q * self.head_dim**-0.5 @ k.transpose(-1, -2)
+        if causal:
+            mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=q.device).tril()
+        if mask is not None and mask.dtype == torch.bool:
+            # The least number rather than minus infinity: a query that may see nothing must not become NaN.
+            scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        elif mask is not None:
+            scores = scores + mask
+        weights = dropout(scores.softmax(dim=-1), self.dropout, training=self.training)
+        out: Tensor = self.out_proj((weights @ v).transpose(1, 2).flatten(2))
+        return out, weights

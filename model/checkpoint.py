@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from model import weights
+from model import loading, weights
 from model.config import ModelError, WhisperConfig
 from model.features import WhisperFeatureExtractor
+from model.generation import derivation
 from model.generation_config import GenerationConfig
 from model.hub import Source, demo_folder, resolve
-from model.tokenizer import WhisperTokenizer
+from model.stored import StoredTensor, as_stored
+from model.vocabulary import Vocabulary
 from model.whisper import WhisperForConditionalGeneration
 
 MULTILINGUAL, LARGE_V3 = 51865, 51866
@@ -47,7 +48,7 @@ class Checkpoint:
     model: WhisperForConditionalGeneration
     config: WhisperConfig
     generation: GenerationConfig
-    tokenizer: WhisperTokenizer
+    tokenizer: Vocabulary
     features: WhisperFeatureExtractor
     notice: str = ""
     """What the operator should know; empty if there is nothing to say."""
@@ -87,7 +88,7 @@ def _load_folder(source: Source, device: torch.device, dtype: torch.dtype) -> Ch
     """Load a folder in Hugging Face layout."""
     folder = source.path
     config = WhisperConfig.from_file(folder / "config.json")
-    tokenizer = WhisperTokenizer.from_pretrained(folder)
+    tokenizer = Vocabulary.from_pretrained(folder)
     if (folder / "preprocessor_config.json").is_file() or (folder / "processor_config.json").is_file():
         features = WhisperFeatureExtractor.from_pretrained(folder)
     else:
@@ -102,8 +103,9 @@ def _load_folder(source: Source, device: torch.device, dtype: torch.dtype) -> Ch
             f"{folder}: the vocabulary has {tokenizer.vocab_size} tokens, more than vocab_size of config.json, "
             f"{config.vocab_size}"
         )
-    generation = GenerationConfig.from_pretrained(folder, config, tokenizer)
+    generation = derivation.load(folder, config, tokenizer)
     model = _build(folder, config, weights.read_folder(folder), device, dtype)
+    model.generation_config = generation
     return Checkpoint(source.name, folder, model, config, generation, tokenizer, features, source.notice)
 
 
@@ -123,10 +125,11 @@ def _load_openai(source: Source, device: torch.device, dtype: torch.dtype) -> Ch
         pad_token_id=tokenizer.eot,
         bos_token_id=tokenizer.eot,
     )
-    tensors = weights.from_openai(contents["model_state_dict"])
+    tensors = as_stored(weights.from_openai(contents["model_state_dict"]))
     model = _build(source.path, config, tensors, device, dtype)
-    generation = GenerationConfig.derive(config, tokenizer)
+    generation = derivation.derive(config, tokenizer)
     features = WhisperFeatureExtractor(feature_size=config.num_mel_bins)
+    model.generation_config = generation
     return Checkpoint(source.name, source.path, model, config, generation, tokenizer, features, source.notice)
 
 
@@ -141,22 +144,23 @@ def _openai_config(path: Path, dims: Mapping[str, Any]) -> WhisperConfig:
         raise ModelError(f"{path}: {error}") from error
 
 
-def _openai_tokenizer(path: Path, vocab_size: int) -> WhisperTokenizer:
+def _openai_tokenizer(path: Path, vocab_size: int) -> Vocabulary:
     """Return the vocabulary of an openai file of that size."""
     if vocab_size not in {MULTILINGUAL, LARGE_V3}:
         raise ModelError(
             f"{path}: an openai .pt must have the multilingual vocabulary of {MULTILINGUAL} or {LARGE_V3} tokens, "
             f"got {vocab_size}; take an English-only model in Hugging Face layout, such as openai/whisper-base.en"
         )
-    tokenizer = WhisperTokenizer.from_pretrained(demo_folder())
+    tokenizer = Vocabulary.from_pretrained(demo_folder())
     return tokenizer if vocab_size == MULTILINGUAL else tokenizer.with_cantonese()
 
 
 def _build(
-    path: Path, config: WhisperConfig, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
+    path: Path, config: WhisperConfig, tensors: Mapping[str, StoredTensor], device: torch.device, dtype: torch.dtype
 ) -> WhisperForConditionalGeneration:
-    """Build the network, naming the checkpoint if its tensors do not fit."""
+    """Build the network to infer with, naming the checkpoint if its tensors do not fit."""
     try:
-        return weights.build(config, tensors, device, dtype)
+        model, _ = loading.build(WhisperForConditionalGeneration, config, tensors, device, dtype)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
+    return model.requires_grad_(requires_grad=False)

@@ -2,77 +2,159 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
+
+from model.config_rules import NULLABLE, check, checked
+from model.errors import ModelError
+
+__all__ = ("ModelError", "WhisperConfig")
 
 
-class ModelError(Exception):
-    """A checkpoint, model name or model file that cannot be used; the message says which and why."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(init=False)
 class WhisperConfig:
-    """Architecture of a Whisper network; field names and defaults are those of Hugging Face's `config.json`.
+    """Architecture of a Whisper network; field names and defaults are those of transformers' `WhisperConfig`.
 
-    Source: `../shared/seeds` WhisperConfig; Radford et al. 2022, table 1 for the released sizes.
-    Raises ModelError for a value that cannot be, by name.
+    Takes any field by name, and any other name too, which is kept in `extra` and read as an attribute. A field may be
+    set later; those that shape the network are read when it is built. Source: `../shared/seeds` WhisperConfig; Radford
+    et al. 2022, table 1 for the released sizes. Raises ModelError for a value that cannot be, by name.
     """
+
+    model_type: ClassVar[str] = "whisper"
+    attribute_map: ClassVar[Mapping[str, str]] = {
+        "num_key_value_heads": "encoder_attention_heads",
+        "num_attention_heads": "encoder_attention_heads",
+        "hidden_size": "d_model",
+        "num_hidden_layers": "encoder_layers",
+        "torch_dtype": "dtype",
+        "_attn_implementation": "attn_implementation",
+        "_name_or_path": "name_or_path",
+    }
+    """Other names of fields."""
 
     vocab_size: int = 51865
     num_mel_bins: int = 80
     """Mel bands of the input: 80, or 128 for large-v3."""
-    d_model: int = 384
     encoder_layers: int = 4
     encoder_attention_heads: int = 6
-    encoder_ffn_dim: int = 1536
     decoder_layers: int = 4
     decoder_attention_heads: int = 6
     decoder_ffn_dim: int = 1536
+    encoder_ffn_dim: int = 1536
+    encoder_layerdrop: float = 0.0
+    """Probability that a layer is left out of a training pass (Fan et al. 2019)."""
+    decoder_layerdrop: float = 0.0
+    decoder_start_token_id: int = 50257
+    use_cache: bool = True
+    is_encoder_decoder: bool = True
+    activation_function: str = "gelu"
+    d_model: int = 384
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    activation_dropout: float = 0.0
+    init_std: float = 0.02
+    scale_embedding: bool = False
+    """Without effect, as in the reference, whose decoder never multiplies by the scale it computes."""
     max_source_positions: int = 1500
     """Encoder positions of 20 ms: 1500 = 30 s."""
     max_target_positions: int = 448
     """Decoder positions (tokens)."""
-    activation_function: str = "gelu"
-    scale_embedding: bool = False
-    decoder_start_token_id: int = 50257
-    eos_token_id: int = 50256
-    pad_token_id: int = 50256
-    bos_token_id: int = 50256
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the file that this version does not know; they survive a round trip."""
+    pad_token_id: int | None = 50256
+    bos_token_id: int | None = 50256
+    eos_token_id: int | list[int] | None = 50256
+    suppress_tokens: list[int] | None = None
+    begin_suppress_tokens: list[int] | None = field(default_factory=lambda: [220, 50256])
+    use_weighted_layer_sum: bool = False
+    classifier_proj_size: int = 256
+    apply_spec_augment: bool = False
+    """Mask features in training (Park et al. 2019), by the six numbers below."""
+    mask_time_prob: float = 0.05
+    mask_time_length: int = 10
+    mask_time_min_masks: int = 2
+    mask_feature_prob: float = 0.0
+    mask_feature_length: int = 10
+    mask_feature_min_masks: int = 0
+    median_filter_width: int = 7
+    tie_word_embeddings: bool = True
 
-    def __post_init__(self) -> None:
-        """Refuse numbers that no network can have."""
-        for name in (
-            "vocab_size", "num_mel_bins", "d_model", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim",
-            "decoder_layers", "decoder_attention_heads", "decoder_ffn_dim", "max_source_positions",
-            "max_target_positions",
-        ):  # fmt: skip
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ModelError(f"config: {name} must be a whole number of at least 1, got {value!r}")
-        for heads in ("encoder_attention_heads", "decoder_attention_heads"):
-            if self.d_model % getattr(self, heads):
-                raise ModelError(
-                    f"config: d_model must be divisible by {heads}, got {self.d_model} and {getattr(self, heads)}"
-                )
-        if self.activation_function != "gelu":
-            raise ModelError(f"config: activation_function must be 'gelu', got {self.activation_function!r}")
+    architectures: list[str] | None = None
+    """Class that the weights beside the file were saved from."""
+    dtype: Any = None
+    """torch.dtype of those weights; a name is taken too."""
+    return_dict: bool = True
+    output_hidden_states: bool = False
+    output_attentions: bool = False
+    chunk_size_feed_forward: int = 0
+    id2label: dict[int, str] = field(default_factory=lambda: {0: "LABEL_0", 1: "LABEL_1"})
+    label2id: dict[str, int] = field(default_factory=lambda: {"LABEL_0": 0, "LABEL_1": 1})
+    problem_type: str | None = None
+    attn_implementation: str | None = None
+    """sdpa or eager; None is sdpa. Not written to files."""
+    name_or_path: str = ""
+    """Where it was loaded from. Not written to files."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Fields that this version does not know; they survive a round trip."""
+
+    def __init__(self, **values: Any) -> None:
+        """Set what is given and the defaults of the rest."""
+        object.__setattr__(self, "extra", dict(values.pop("extra", {})))
+        for each in dataclasses.fields(self):
+            if each.name != "extra":
+                object.__setattr__(self, each.name, _default(each))
+        num_labels = values.pop("num_labels", None)
+        for name, value in values.items():
+            setattr(self, name, value)
+        if num_labels is not None and values.get("id2label") is None:
+            self.num_labels = num_labels
+        check(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        name = self.attribute_map.get(name, name)
+        own = type(self).__dataclass_fields__.get(name)
+        if own is not None:
+            missing = value is None and name not in NULLABLE
+            object.__setattr__(self, name, _default(own) if missing else checked(name, value))
+        elif isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+        else:
+            self.extra[name] = value
+
+    def __getattr__(self, name: str) -> Any:
+        """Read other names of fields, and fields that this version does not know."""
+        if name in type(self).attribute_map:
+            return getattr(self, type(self).attribute_map[name])
+        extra = self.__dict__.get("extra", {})
+        if name not in extra:
+            raise AttributeError(f"WhisperConfig has no field {name!r}")
+        return extra[name]
+
+    @property
+    def num_labels(self) -> int:
+        """Classes of an audio classifier; setting it names them LABEL_0, LABEL_1 and so on."""
+        return len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, count: int) -> None:
+        if count != len(self.id2label):
+            self.id2label = {i: f"LABEL_{i}" for i in range(count)}
+            self.label2id = {name: i for i, name in self.id2label.items()}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> WhisperConfig:
-        """Build from the contents of a `config.json`; unknown fields are kept in `extra`."""
-        known = {f.name for f in dataclasses.fields(cls)} - {"extra"}
-        # Files written by transformers carry null where they mean "the default".
-        own = {k: v for k, v in values.items() if k in known and v is not None}
-        return cls(**own, extra={k: v for k, v in values.items() if k not in known})
+    def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> Self:
+        """Build from the contents of a `config.json`, or of `to_dict`; unknown fields are kept in `extra`.
+
+        Null stands for the default where a field cannot be null. `changes` are fields to set otherwise.
+        """
+        told = {name: value for name, value in values.items() if name != "model_type"}
+        return cls(**copy.deepcopy(told) | changes)
 
     @classmethod
-    def from_file(cls, path: Path) -> WhisperConfig:
+    def from_file(cls, path: Path) -> Self:
         """Read a `config.json`. Raises ModelError if it is missing, not JSON, or not a Whisper's."""
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
@@ -86,7 +168,48 @@ class WhisperConfig:
             raise ModelError(f"{path}: model_type must be 'whisper', got {values['model_type']!r}")
         return cls.from_dict(values)
 
+    @classmethod
+    def from_pretrained(cls, name: str | Path, *, local_files_only: bool = False, **changes: Any) -> Self:
+        """Read the configuration of a folder, a hub model or a `config.json`; `changes` are fields to set otherwise."""
+        from model.hub import resolve  # noqa: PLC0415  # the hub's client is slow to import, and not needed to compute
+
+        path = Path(name).expanduser()
+        if not path.is_file():
+            path = resolve(str(name), offline=local_files_only, vocabulary=False).path / "config.json"
+        config = cls.from_file(path)
+        config.name_or_path = str(name)
+        for field_name, value in changes.items():
+            setattr(config, field_name, value)
+        check(config)
+        return config
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `config.json` into a folder, which is made if need be."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / "config.json").write_text(self.to_json_string(), encoding="utf-8")
+
+    def to_json_string(self) -> str:
+        """Return what `save_pretrained` writes."""
+        return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Set several fields. Raises ModelError as they would when given to the constructor."""
+        for name, value in values.items():
+            setattr(self, name, value)
+        check(self)
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Self:  # noqa: ARG002  # a Whisper has one configuration for all its parts
+        """Return this configuration."""
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads: every field and everything in `extra`."""
-        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "extra"}
-        return {**self.extra, **own}
+        left_out = {"extra", "attn_implementation", "name_or_path"}
+        own = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name not in left_out}
+        own["dtype"] = None if self.dtype is None else str(self.dtype).removeprefix("torch.")
+        return copy.deepcopy({**self.extra, **own, "model_type": self.model_type})
+
+
+def _default(own: dataclasses.Field[Any]) -> Any:
+    """Return the default of a field."""
+    return own.default_factory() if callable(own.default_factory) else own.default

@@ -47,7 +47,7 @@ class BatchDecoder:
     ) -> None:
         """nospeech: the no-speech token; alignment_heads: (layer, head) pairs whose attention is kept."""
         self._decoder = network.model.decoder
-        self._head = VocabularyHead(network.model.decoder.embed_tokens.weight.detach())
+        self._head = VocabularyHead(network.proj_out.weight.detach())
         self._rules = rules
         self._nospeech = nospeech
         self._heads = tuple(alignment_heads)
@@ -60,7 +60,7 @@ class BatchDecoder:
         """
         cache = self._decoder.new_cache(audio, lengths, capacity=1)
         first = torch.zeros((len(audio), 1), dtype=torch.long, device=audio.device)
-        hidden, _ = self._decoder(first + sot, first, cache)
+        hidden, _ = self._decoder.extend(first + sot, first, cache)
         tokens = torch.tensor(languages, device=audio.device)
         best: list[int] = self._head(hidden[:, 0])[:, tokens].argmax(dim=1).tolist()
         return best
@@ -98,7 +98,7 @@ class BatchDecoder:
         starts = torch.tensor([state.position for state in states], device=device)
         # The last cell is never a token's own: what pads a row beyond its end may fall there.
         positions = (starts[:, None] + torch.arange(width, device=device)).clamp_(max=cache.capacity - 1)
-        hidden, attention = self._decoder(tokens, positions, cache, self._heads)
+        hidden, attention = self._decoder.extend(tokens, positions, cache, self._heads)
         live = [(slot, state) for slot, state in enumerate(states) if not state.done]
         wanted: list[int] = []
         limits: list[Limits] = []

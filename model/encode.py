@@ -88,7 +88,7 @@ class WindowEncoder:
         for frames, rows in groups.items():
             windows = torch.stack([self._window(batch[row], frames) for row in rows]).to(self._dtype)
             size = max(1, self._limit * 2 // frames)
-            encoded = [output for part in torch.split(windows, size) for output in self._encoder(part)]
+            encoded = [output for part in torch.split(windows, size) for output in self._encoder.encode(part)]
             for row, output in zip(rows, encoded, strict=True):
                 outputs[row] = F.pad(output, (0, 0, 0, widest - len(output)))
         positions = tuple(self.frames(len(request.audio)) // 2 for request in batch)

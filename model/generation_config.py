@@ -1,161 +1,213 @@
-"""What a checkpoint asks of its decoder: `generation_config.json`, or what the reference does where there is none."""
+"""What a checkpoint and its user ask of decoding: `generation_config.json` and the arguments of `generate`."""
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from model.config import ModelError, WhisperConfig
-from model.tokenizer import WhisperTokenizer
+from huggingface_hub import hf_hub_download
 
-ANNOTATIONS = (
-    *'"#()*+/:;<=>@[\\]^_`{|}~「」『』',
-    "<<", ">>", "<<<", ">>>", "--", "---", "-(", "-[", "('", '("', "((", "))", "(((", ")))", "[[", "]]", "{{", "}}",
-    "♪♪", "♪♪♪",
-)  # fmt: skip
-"""What transcribers write about sound that is no speech; suppressed where it is a single token."""
-MUSIC = "♩♪♫♬♭♮♯"
-"""Suppressed by their first token, whatever follows: these share two of their three bytes."""
+from model.config import ModelError
+from model.generation import checks
+from model.generation.fields import GenerationFields, WhisperFields
+
+logger = logging.getLogger(__name__)
+
+FILE = "generation_config.json"
+FIELDS = tuple(GenerationFields.__annotations__)
+METADATA = ("_from_model_config", "_commit_hash", "_original_object_hash", "transformers_version")
+"""Fields about the file, not about decoding."""
 
 
-@dataclass(frozen=True, slots=True)
-class GenerationConfig:
-    """Decoding rules of a checkpoint; field names are those of the file."""
+class GenerationConfig(GenerationFields, WhisperFields):
+    """Decoding fields, all None but those given; fields it does not know are kept as attributes.
 
-    decoder_start_token_id: int
-    eos_token_id: int
-    no_timestamps_token_id: int
-    prev_sot_token_id: int
-    alignment_heads: tuple[tuple[int, int], ...]
-    """(layer, head) of the decoder's cross-attention that follow the audio."""
-    suppress_tokens: tuple[int, ...] = ()
-    """Never produced."""
-    begin_suppress_tokens: tuple[int, ...] = ()
-    """Not produced first."""
-    max_initial_timestamp_index: int | None = 50
-    """Latest first timestamp, in steps of 20 ms; None for any."""
-    is_multilingual: bool = True
-    lang_to_id: Mapping[str, int] = field(default_factory=dict)
-    """Token such as `<|en|>` to its id; empty for an English-only model."""
-    task_to_id: Mapping[str, int] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the file that this version does not know; they survive a round trip."""
+    Source: transformers generation/configuration_utils.py, GenerationConfig.
+    """
 
-    @classmethod
-    def derive(cls, config: WhisperConfig, tokenizer: WhisperTokenizer) -> Self:
-        """Say what the reference does with a checkpoint that has no such file.
+    def __init__(self, **values: Any) -> None:
+        """Set the fields given by name. Raises ValueError for what no generation can honour."""
+        from_model_config = values.pop("_from_model_config", None)
+        for name in FIELDS:
+            setattr(self, name, values.pop(name, None))
+        for name in METADATA:
+            setattr(self, name, values.pop(name, None))
+        self._from_model_config: bool | None = from_model_config
+        if not from_model_config:
+            for name, value in values.items():
+                setattr(self, name, value)
+        self.validate()
 
-        Alignment heads: all of the later half of the layers. Suppressed: annotations and the special tokens that no
-        transcript holds. Source: openai/whisper model.py and decoding.py.
+    def __eq__(self, other: object) -> bool:
+        """Say whether both ask for the same."""
+        return isinstance(other, GenerationConfig) and self._plain() == other._plain()
+
+    def __hash__(self) -> int:
+        """Hash what `==` compares."""
+        return hash(json.dumps(self._plain(), sort_keys=True))
+
+    def __repr__(self) -> str:
+        """Show what is set."""
+        return f"{type(self).__name__} {self.to_json_string(ignore_metadata=True)}"
+
+    def _plain(self) -> dict[str, Any]:
+        """Return the fields as JSON has them, without metadata."""
+        plain: dict[str, Any] = json.loads(self.to_json_string(use_diff=False, ignore_metadata=True))
+        return plain
+
+    @staticmethod
+    def defaults() -> dict[str, Any]:
+        """Return what a field means that is still None when generation starts."""
+        return {
+            "max_length": 20, "min_length": 0, "do_sample": False, "use_cache": True, "early_stopping": False,
+            "num_beams": 1, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "typical_p": 1.0,
+            "repetition_penalty": 1.0, "length_penalty": 1.0, "no_repeat_ngram_size": 0,
+            "encoder_no_repeat_ngram_size": 0, "num_return_sequences": 1, "output_scores": False,
+            "return_dict_in_generate": False, "remove_invalid_values": False, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0,
+            "encoder_repetition_penalty": 1.0, "num_assistant_tokens": 20, "num_assistant_tokens_schedule": "constant",
+            "assistant_confidence_threshold": 0.4, "assistant_lookbehind": 10, "target_lookbehind": 10,
+            "num_beam_groups": 1, "diversity_penalty": 0.0,
+        }  # fmt: skip
+
+    def validate(self, *, strict: bool = False) -> None:
+        """Raise ValueError for what cannot be; with `strict` also for what would have no effect."""
+        checks.check(self)
+        unread = list(checks.without_effect(self))
+        if unread and strict:
+            raise ValueError("the generation configuration contradicts itself: " + "; ".join(unread))
+        for sentence in unread:
+            logger.debug("%s", sentence)
+
+    def update(self, defaults_only: bool = False, allow_custom_entries: bool = False, **values: Any) -> dict[str, Any]:
+        """Set the fields there are to the values given by name; return those that are no field.
+
+        defaults_only: leave fields alone that are set; allow_custom_entries: let unknown ones become fields.
         """
-        t = tokenizer
-        layers, heads = range(config.decoder_layers // 2, config.decoder_layers), range(config.decoder_attention_heads)
-        never = {t.transcribe, t.translate, t.sot, t.startofprev, t.startoflm, t.nospeech}
-        return cls(
-            decoder_start_token_id=t.sot,
-            eos_token_id=t.eot,
-            no_timestamps_token_id=t.notimestamps,
-            prev_sot_token_id=t.startofprev,
-            alignment_heads=tuple((layer, head) for layer in layers for head in heads),
-            suppress_tokens=tuple(sorted(never | _annotation_tokens(t))),
-            begin_suppress_tokens=(*t.encode(" "), t.eot),
-            is_multilingual=t.multilingual,
-            lang_to_id={f"<|{code}|>": token for code, token in t.languages.items()},
-            task_to_id={"transcribe": t.transcribe, "translate": t.translate} if t.multilingual else {},
-        )
+        unused = {}
+        for name, value in values.items():
+            known = hasattr(self, name)
+            if known and defaults_only and getattr(self, name) is not None:
+                unused[name] = value
+            elif known or allow_custom_entries:
+                setattr(self, name, value)
+            else:
+                unused[name] = value
+        self.validate()
+        return unused
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], config: WhisperConfig, tokenizer: WhisperTokenizer) -> Self:
-        """Build from the contents of the file; what it leaves out is derived. Raises ModelError for a wrong value."""
-        derived = cls.derive(config, tokenizer)
-        names = {f.name for f in dataclasses.fields(cls)} - {"extra"}
-        given = {name: value for name, value in values.items() if name in names and value is not None}
-        # The file has them null or missing to suppress nothing.
-        given = {"suppress_tokens": [], "begin_suppress_tokens": []} | given
-        if "alignment_heads" in given:
-            given["alignment_heads"] = _pairs(given["alignment_heads"], config)
-        for name in ("suppress_tokens", "begin_suppress_tokens"):
-            given[name] = _tokens(name, given[name])
-        for name in ("decoder_start_token_id", "eos_token_id", "no_timestamps_token_id", "prev_sot_token_id"):
-            if name in given:
-                given[name] = _token(name, given[name])
-        extra = {name: value for name, value in values.items() if name not in names}
-        return dataclasses.replace(derived, **given, extra=extra)
+    def from_dict(cls, config_dict: Mapping[str, Any], **values: Any) -> Any:
+        """Build from the contents of the file, `values` going before them.
+
+        With return_unused_kwargs=True returns a pair: the configuration, and what of `values` is none of its fields
+        (never anything, since unknown fields are kept).
+        """
+        with_unused = values.pop("return_unused_kwargs", False)
+        config = cls(**{**config_dict, **values})
+        return (config, config.update(**values)) if with_unused else config
 
     @classmethod
-    def from_pretrained(cls, folder: Path, config: WhisperConfig, tokenizer: WhisperTokenizer) -> Self:
-        """Read a model folder's `generation_config.json`, or derive one. Raises ModelError if it is unreadable."""
-        path = folder / "generation_config.json"
-        if not path.exists():
-            return cls.derive(config, tokenizer)
+    def from_pretrained(
+        cls,
+        pretrained_model_name: str | Path,
+        config_file_name: str | None = None,
+        *,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        revision: str = "main",
+        subfolder: str = "",
+        **values: Any,
+    ) -> Any:
+        """Read the file of a folder, or of a repository on the hub; `values` go before what it says.
+
+        Returns as `from_dict`. Raises ModelError if there is no such file or it is no JSON object.
+        """
+        name = config_file_name or FILE
+        path = Path(pretrained_model_name) / subfolder / name
+        if not path.is_file():
+            if Path(pretrained_model_name).is_dir():
+                raise ModelError(f"there is no {name} in {path.parent}")
+            path = _fetched(
+                str(pretrained_model_name), name, subfolder=subfolder or None, cache_dir=cache_dir,
+                force_download=force_download, local_files_only=local_files_only, token=token, revision=revision,
+            )  # fmt: skip
+        contents = read_json(path)
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ModelError(f"cannot read {path}: {error.strerror}") from error
+            return (
+                cls.from_model_config(contents)
+                if values.pop("_from_model_config", False)
+                else cls.from_dict(contents, **values)
+            )
         except ValueError as error:
-            raise ModelError(f"{path} is not JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise ModelError(f"{path} must hold a JSON object, got {type(values).__name__}")
-        try:
-            return cls.from_dict(values, config, tokenizer)
-        except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
 
+    @classmethod
+    def from_model_config(cls, model_config: Any) -> Self:
+        """Take the decoding fields that a model's configuration carries, as older checkpoints do.
+
+        model_config: a configuration with `to_dict`, or the contents of `config.json`.
+        """
+        contents = dict(model_config) if isinstance(model_config, Mapping) else model_config.to_dict()
+        contents = {name: value for name, value in contents.items() if value is not None}
+        config = cls(**contents | {"_from_model_config": True})
+        if not config.return_dict_in_generate and any(getattr(config, name) for name in checks.EXTRA_OUTPUTS):
+            config.return_dict_in_generate = True
+        return config
+
+    def save_pretrained(self, save_directory: str | Path, config_file_name: str | None = None) -> None:
+        """Write the file into a folder, which is made if need be. Raises ValueError if a field has no effect."""
+        self.validate(strict=True)
+        folder = Path(save_directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / (config_file_name or FILE)).write_text(self.to_json_string(), encoding="utf-8")
+
     def to_dict(self) -> dict[str, Any]:
-        """Return what `from_dict` reads: every field and everything in `extra`."""
-        own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "extra"}
-        own["alignment_heads"] = [list(pair) for pair in self.alignment_heads]
-        own["suppress_tokens"] = list(self.suppress_tokens)
-        own["begin_suppress_tokens"] = list(self.begin_suppress_tokens)
-        return {**self.extra, **own, "lang_to_id": dict(self.lang_to_id), "task_to_id": dict(self.task_to_id)}
+        """Return every field, set or not, and what the file said about itself."""
+        hidden = {"_commit_hash", "_original_object_hash"}
+        return {name: copy.deepcopy(value) for name, value in vars(self).items() if name not in hidden}
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """Return what is set; fields of others, and of Whisper, even if they are None."""
+        return {name: value for name, value in self.to_dict().items() if value is not None or not _has_default(name)}
+
+    def to_json_string(self, *, use_diff: bool = True, ignore_metadata: bool = False) -> str:
+        """Return the file's text: what is set, or every field."""
+        values = self.to_diff_dict() if use_diff else self.to_dict()
+        if ignore_metadata:
+            values = {name: value for name, value in values.items() if name not in METADATA}
+        if isinstance(self.sequence_bias, Mapping):
+            # JSON has no tuples for keys; the reference reads pairs as well.
+            values["sequence_bias"] = [[list(tokens), bias] for tokens, bias in self.sequence_bias.items()]
+        return json.dumps(values, indent=2, sort_keys=True) + "\n"
 
 
-def _annotation_tokens(tokenizer: WhisperTokenizer) -> set[int]:
-    """List the tokens of sound annotations, and a dash or an apostrophe at the start of a word."""
-    tokens = {tokenizer.encode(" -")[0], tokenizer.encode(" '")[0]}
-    for symbol in (*ANNOTATIONS, *MUSIC):
-        for ids in (tokenizer.encode(symbol), tokenizer.encode(" " + symbol)):
-            if len(ids) == 1 or symbol in MUSIC:
-                tokens.add(ids[0])
-    return tokens
+def _has_default(name: str) -> bool:
+    """Say whether every configuration has this field, None if nothing was said."""
+    return name in FIELDS or name in METADATA
 
 
-def _pairs(value: Any, config: WhisperConfig) -> tuple[tuple[int, int], ...]:
-    """Check (layer, head) pairs against the decoder."""
-    layers, heads = config.decoder_layers, config.decoder_attention_heads
-    pairs: list[tuple[int, int]] = []
-    for pair in _iterable("alignment_heads", value):
-        match pair:
-            case [int(layer), int(head)] if 0 <= layer < layers and 0 <= head < heads:
-                pairs.append((layer, head))
-            case _:
-                raise ModelError(f"alignment_heads must be [layer < {layers}, head < {heads}] pairs, got {pair!r}")
-    return tuple(pairs)
+def _fetched(repository: str, name: str, **options: Any) -> Path:
+    """Return the path of a hub repository's file. Raises ModelError if it cannot be had."""
+    try:
+        return Path(hf_hub_download(repository, name, **options))
+    except Exception as error:  # its HTTP library's, the system's and its own errors share no base
+        raise ModelError(f"there is no folder {repository} and the hub gave no {name} of that name: {error}") from error
 
 
-def _tokens(name: str, value: Any) -> tuple[int, ...]:
-    """Check that these are token ids."""
-    tokens = tuple(_iterable(name, value))
-    for token in tokens:
-        if not isinstance(token, int) or isinstance(token, bool):
-            raise ModelError(f"{name} must be token ids, got {token!r}")
-    return tokens
-
-
-def _token(name: str, value: Any) -> int:
-    """Check a token id, which may be a list of one."""
-    tokens = _tokens(name, value if isinstance(value, list) else [value])
-    if len(tokens) != 1:
-        raise ModelError(f"{name} must be one token id, got {value!r}")
-    return tokens[0]
-
-
-def _iterable(name: str, value: Any) -> Iterable[Any]:
-    """Refuse what is no list."""
-    if not isinstance(value, (list, tuple)):
-        raise ModelError(f"{name} must be a list, got {value!r}")
-    return value
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a file's JSON object. Raises ModelError if it holds none."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ModelError(f"{path} is not JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} must hold a JSON object, got {type(values).__name__}")
+    return values

@@ -24,13 +24,16 @@ REACH_TIMEOUT = 5.0
 
 METADATA = (
     "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json",
-    "vocab.json", "merges.txt", "added_tokens.json",
+    "vocab.json", "merges.txt", "added_tokens.json", "tokenizer_config.json", "special_tokens_map.json",
+    "normalizer.json",
 )  # fmt: skip
 WEIGHTS = (
     (r"model(-\d+-of-\d+)?\.safetensors", "model.safetensors.index.json"),
     (r"pytorch_model(-\d+-of-\d+)?\.bin", "pytorch_model.bin.index.json"),
 )
 """Kinds of weights, best first: pattern of the parts, and name of their index."""
+OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+"""Arguments of `from_pretrained` that say where files come from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,11 @@ class Source:
     """What the operator should know, if another model was taken than one might expect."""
 
 
-def resolve(name: str, *, offline: bool = False, progress: bool | None = None) -> Source:
+def resolve(name: str, *, offline: bool = False, progress: bool | None = None, vocabulary: bool = True) -> Source:
     """Find a model, downloading it if need be and allowed.
 
     name: demo, auto, a folder, an openai .pt, or a hub name such as openai/whisper-small.
-    progress: draw a bar on stderr; None does so if stderr is a terminal.
+    progress: draw a bar on stderr; None does so if stderr is a terminal. vocabulary: whether it is no use without one.
     Only `auto` falls back; any other name leads to its model or raises ModelError, which says what to do.
     """
     if name == "auto":
@@ -64,7 +67,8 @@ def resolve(name: str, *, offline: bool = False, progress: bool | None = None) -
             f"model must be demo, auto, a folder, an openai .pt or a hub name; there is no {name!r} here{hint}"
         )
     try:
-        return Source(name, cached(name) or download(name, offline=offline, progress=progress))
+        folder = cached(name, vocabulary=vocabulary)
+        return Source(name, folder or download(name, offline=offline, progress=progress))
     except HFValidationError as error:
         raise ModelError(f"{name!r} cannot be a hub name: {error}") from error
 
@@ -89,19 +93,21 @@ def demo_folder() -> Path:
     return folder
 
 
-def cached(name: str) -> Path | None:
+def cached(name: str, *, vocabulary: bool = True) -> Path | None:
     """Return the folder of a hub model if the local cache holds all of it; asks no network."""
     try:
         folder = Path(snapshot_download(name, local_files_only=True, allow_patterns=["config.json"]))
     except OSError:  # the cache has none: a question answered, not a failure
         return None
-    return folder if is_complete(folder) else None
+    return folder if is_complete(folder, vocabulary=vocabulary) else None
 
 
-def is_complete(folder: Path) -> bool:
-    """Say whether a folder has configuration, vocabulary and every part of the weights."""
+def is_complete(folder: Path, *, vocabulary: bool = True) -> bool:
+    """Say whether a folder has configuration, vocabulary (if one is wanted) and every part of the weights."""
     names = {path.name for path in folder.iterdir() if path.is_file()}  # a broken link is no file
-    if not {"config.json"} <= names or not ({"tokenizer.json"} <= names or {"vocab.json", "merges.txt"} <= names):
+    if "config.json" not in names:
+        return False
+    if vocabulary and "tokenizer.json" not in names and not {"vocab.json", "merges.txt"} <= names:
         return False
     if names & {"model.safetensors", "pytorch_model.bin"}:
         return True
@@ -138,6 +144,46 @@ def download(name: str, *, offline: bool = False, progress: bool | None = None) 
         return Path(snapshot_download(name, allow_patterns=wanted, tqdm_class=None if show else _NoBar))
     except Exception as error:  # as above
         raise ModelError(f"{name} could not be downloaded ({error}); what has arrived is kept: try again") from error
+
+
+def resolve_files(
+    name: str | Path,
+    needed: Iterable[str],
+    *,
+    local_files_only: bool = False,
+    force_download: bool = False,
+    subfolder: str = "",
+    **options: Any,
+) -> Path:
+    """Return the folder of a model's configuration and vocabulary, or the file that `name` is; needs no weights.
+
+    needed: files of which one must be there; options: `cache_dir`, `token` and `revision` as the hub's client has them.
+    Raises ModelError if there is no such model, or it cannot be had.
+    """
+    if str(name) == "demo":
+        return demo_folder() / subfolder
+    path = Path(name).expanduser()
+    if path.exists():
+        return path / subfolder if subfolder else path
+    options["allow_patterns"] = [f"{subfolder}/{file}" if subfolder else file for file in METADATA]
+    if not force_download:
+        folder: Path | None = None
+        try:
+            folder = Path(snapshot_download(str(name), local_files_only=True, **options)) / subfolder
+        except HFValidationError as error:
+            raise ModelError(f"there is no folder {name}, and it cannot be a hub name: {error}") from error
+        except OSError:  # the cache has none: a question answered, not a failure
+            pass
+        if folder and any((folder / file).is_file() for file in needed):
+            return folder
+    if local_files_only:
+        raise ModelError(f"{name} is neither a folder nor in the cache, and the hub may not be asked")
+    try:
+        return Path(snapshot_download(str(name), force_download=force_download, **options)) / subfolder
+    except RepositoryNotFoundError as error:
+        raise ModelError(f"{name} is neither a folder here nor a model that the hub shows you") from error
+    except Exception as error:  # its HTTP library's, the system's and its own errors share no base
+        raise ModelError(f"{name} is not in the cache and the hub cannot be reached: {error}") from error
 
 
 def wanted_files(files: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.features import FLOOR, N_FFT, log_mel_power, mel_filters, normalize
+from model.spectrogram import FLOOR, N_FFT, log_mel_power, mel_filters, normalize
 from model.types import HOP, WINDOW_SAMPLES, Samples
 
 MAX_FRAMES = WINDOW_SAMPLES // HOP

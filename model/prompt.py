@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from math import ceil
 
 from model.rows import DecodeRow
-from model.tokenizer import WhisperTokenizer
 from model.types import SAMPLE_RATE, SAMPLES_PER_TIMESTAMP, WINDOW_SAMPLES, DecodeRequest, Segment
+from model.vocabulary import Vocabulary
 
 LAST_STEP = WINDOW_SAMPLES // SAMPLES_PER_TIMESTAMP
 """1500: <|30.00|>."""
@@ -24,7 +24,7 @@ LEAST_NEW = 64
 class PromptBuilder:
     """Turns requests into rows of tokens that fit the decoder."""
 
-    def __init__(self, tokenizer: WhisperTokenizer, positions: int = 448) -> None:
+    def __init__(self, tokenizer: Vocabulary, positions: int = 448) -> None:
         """positions: tokens the decoder can hold, max_target_positions."""
         self._tokenizer = tokenizer
         self._positions = positions

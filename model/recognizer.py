@@ -50,8 +50,8 @@ class WhisperRecognizer:
             vocab_size=config.vocab_size,
             eot=tokenizer.eot,
             no_timestamps=tokenizer.notimestamps,
-            suppress=generation.suppress_tokens,
-            begin_suppress=generation.begin_suppress_tokens,
+            suppress=generation.suppress_tokens or (),
+            begin_suppress=generation.begin_suppress_tokens or (),
             max_initial_timestamp=generation.max_initial_timestamp_index,
             device=device,
         )

@@ -8,8 +8,8 @@ from math import exp
 
 from model.rows import Decoded
 from model.timing import WordTimer
-from model.tokenizer import WhisperTokenizer
 from model.types import SAMPLES_PER_TIMESTAMP, DecodeRequest, Segment, Word
+from model.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def token_spans(tokens: Sequence[int], timestamp_begin: int, start: int, *, cont
 class SegmentBuilder:
     """Builds the segments of a hypothesis."""
 
-    def __init__(self, tokenizer: WhisperTokenizer) -> None:
+    def __init__(self, tokenizer: Vocabulary) -> None:
         """tokenizer: of the checkpoint that decoded."""
         self._tokenizer = tokenizer
 
@@ -67,7 +67,7 @@ class SegmentBuilder:
         spans = token_spans(decoded.tokens, self._tokenizer.timestamp_begin, request.start, continues=continues)
         if not spans:
             return ()
-        timer = WordTimer(request, prefix, decoded, self._tokenizer.timestamp_begin)
+        timer = WordTimer.of_request(request, prefix, decoded, self._tokenizer.timestamp_begin)
         segments = []
         for span in spans:
             words = self._words(span, decoded, timer, language)

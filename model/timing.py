@@ -7,6 +7,7 @@ between them to either. Timestamps know where a segment starts and ends. Sound s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 from model.align import token_starts
 from model.loudness import Loudness
@@ -22,16 +23,25 @@ CONTEXT_WORDS = 2
 
 
 class WordTimer:
-    """Places the words of one decode in time, in order, within the audio and after the prefix."""
+    """Places words in time, in order, within the audio and after what was placed before."""
 
-    def __init__(self, request: DecodeRequest, prefix: Sequence[int], decoded: Decoded, timestamp_begin: int) -> None:
-        """prefix: the tokens that were forced. Raises RuntimeError if no attention was recorded."""
-        self._begin = timestamp_begin
+    def __init__(self, starts: Sequence[int], now: int, end: int, sound: Loudness) -> None:
+        """Place words between `now` and `end`; starts: where each token starts, and where the last one ends."""
+        self._starts = starts
+        self._now = now
+        self._end = end
+        self._sound = sound
+
+    @classmethod
+    def of_request(cls, request: DecodeRequest, prefix: Sequence[int], decoded: Decoded, timestamp_begin: int) -> Self:
+        """Place the words of one decode. prefix: the tokens that were forced.
+
+        Raises RuntimeError if no attention was recorded.
+        """
         ends = [word.end for segment in request.prefix for word in segment.words]
-        self._now = min(max([request.start, *ends]), request.end)
-        self._end = request.end
-        self._sound = Loudness(self._now, request.audio[self._now - request.start :])
-        self._starts = self._token_starts(request, prefix, decoded)
+        now = min(max([request.start, *ends]), request.end)
+        sound = Loudness(now, request.audio[now - request.start :])
+        return cls(_token_starts(request, prefix, decoded, timestamp_begin), now, request.end, sound)
 
     def place(self, index: int, after: int, *, opened: int | None, closed: int | None) -> tuple[int, int]:
         """Return start and end of the word of tokens index..after; words are asked for in order.
@@ -52,26 +62,28 @@ class WordTimer:
         self._now = min(max(end, start + SHORTEST_WORD), self._end)
         return start, self._now
 
-    def _token_starts(self, request: DecodeRequest, prefix: Sequence[int], decoded: Decoded) -> list[int]:
-        """Return the sample index at which each decoded token starts, and where the last one ends."""
-        if decoded.attention is None:
-            raise RuntimeError("words need times, but no alignment head was recorded")
-        count = len(decoded.tokens)
-        row, place = self._alignment_start(request, prefix)
-        end = -(-len(request.audio) // SAMPLES_PER_TIMESTAMP)
-        found = token_starts(decoded.attention, row, min(place, max(end - 1, 0)), end)[len(prefix) - row :]
-        times = [request.start + int(position) * SAMPLES_PER_TIMESTAMP for position in found]
-        # Without the end of text nothing says where the last token stops.
-        return [*times[: count + 1], *[request.end] * (count + 1 - len(times))]
 
-    def _alignment_start(self, request: DecodeRequest, prefix: Sequence[int]) -> tuple[int, int]:
-        """Return the token and the encoder position from which on tokens are aligned: a little before the new ones."""
-        known = [word for segment in request.prefix for word in segment.words][-CONTEXT_WORDS:]
-        if not known:
-            return 0, 0
-        left = sum(len(word.tokens) for word in known)
-        row = len(prefix)
-        while left and row:  # timestamps between the words count for nothing
-            row -= 1
-            left -= prefix[row] < self._begin
-        return row, max(0, (known[0].start - request.start) // SAMPLES_PER_TIMESTAMP)
+def _token_starts(request: DecodeRequest, prefix: Sequence[int], decoded: Decoded, timestamp_begin: int) -> list[int]:
+    """Return the sample index at which each decoded token starts, and where the last one ends."""
+    if decoded.attention is None:
+        raise RuntimeError("words need times, but no alignment head was recorded")
+    count = len(decoded.tokens)
+    row, place = _alignment_start(request, prefix, timestamp_begin)
+    end = -(-len(request.audio) // SAMPLES_PER_TIMESTAMP)
+    found = token_starts(decoded.attention, row, min(place, max(end - 1, 0)), end)[len(prefix) - row :]
+    times = [request.start + int(position) * SAMPLES_PER_TIMESTAMP for position in found]
+    # Without the end of text nothing says where the last token stops.
+    return [*times[: count + 1], *[request.end] * (count + 1 - len(times))]
+
+
+def _alignment_start(request: DecodeRequest, prefix: Sequence[int], timestamp_begin: int) -> tuple[int, int]:
+    """Return the token and the encoder position from which on tokens are aligned: a little before the new ones."""
+    known = [word for segment in request.prefix for word in segment.words][-CONTEXT_WORDS:]
+    if not known:
+        return 0, 0
+    left = sum(len(word.tokens) for word in known)
+    row = len(prefix)
+    while left and row:  # timestamps between the words count for nothing
+        row -= 1
+        left -= prefix[row] < timestamp_begin
+    return row, max(0, (known[0].start - request.start) // SAMPLES_PER_TIMESTAMP)

@@ -1,211 +1,250 @@
-"""Text to Whisper's tokens and back: a byte-level BPE vocabulary with special and timestamp tokens after it.
+"""Whisper's tokenizer as one uses it beside the network: text to labels, predicted tokens to text.
 
-Ids are taken from the vocabulary itself, so English-only (51,864), multilingual (51,865) and large-v3 (51,866)
-vocabularies all work. Source: Radford et al. 2022, 2.3; `tokenizer.json` of the Hugging Face checkpoints.
+`model.vocabulary` reads the same files for the streaming recognizer, which takes no special tokens from text.
+Source: transformers tokenization_whisper.py, whose names, parameters and results these are.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tokenizers import AddedToken, Tokenizer
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers import AddedToken
+from tokenizers.processors import TemplateProcessing
 
 from model.config import ModelError
-from model.languages import LANGUAGES, SPACELESS
+from model.languages import SPACELESS, language_code
+from model.text_decoding import TextDecoder
+from model.text_encoding import NO_LIMIT, TextEncoder
+from model.token_padding import checked_side
+from model.token_table import NAMED_TOKENS, Token
+from model.tokenizer_files import gather, read_files, save_files, save_vocabulary_files
 from model.types import Task
-from model.words import Unit, join_words, merge_punctuation, split_characters
+from model.vocabulary import TIMESTAMPS, token_bytes
+from model.vocabulary_files import read_json
+from model.words import Unit, split_words
 
-TIMESTAMPS = 1501
-"""<|0.00|> to <|30.00|> in steps of 20 ms."""
-ENGLISH_ONLY_EOT = 50256
-"""Where GPT-2's vocabulary ends, which only English-only models use; the multilingual one has a token more."""
+END = "<|endoftext|>"
 
 
-class WhisperTokenizer:
-    """Vocabulary of one checkpoint. Immutable."""
+class WhisperTokenizer(TextEncoder, TextDecoder):
+    """Vocabulary of a checkpoint with the prefix that its labels start with: language, task, timestamps or none."""
 
-    def __init__(self, text: Tokenizer, specials: Mapping[str, int]) -> None:
-        """text: the byte-level BPE; specials: id of every `<|…|>` token. Raises ModelError for one that is missing."""
-        self._text = text
-        # Text that merely looks like a special token is text: a client's words must not steer the decoder.
-        self._text.encode_special_tokens = True
-        self._specials = dict(specials)
-        self.eot = self._special("<|endoftext|>")
-        self.sot = self._special("<|startoftranscript|>")
-        self.startofprev = self._special("<|startofprev|>")
-        self.startoflm = self._special("<|startoflm|>")
-        self.nospeech = self._special("<|nospeech|>", "<|nocaptions|>")
-        self.notimestamps = self._special("<|notimestamps|>")
-        self.transcribe = self._special("<|transcribe|>")
-        self.translate = self._special("<|translate|>")
-        self.timestamp_begin = self._specials.get("<|0.00|>", self.notimestamps + 1)
-        self.multilingual = self.eot != ENGLISH_ONLY_EOT
-        codes = {code: self._specials[f"<|{code}|>"] for code in LANGUAGES if f"<|{code}|>" in self._specials}
-        self.languages: Mapping[str, int] = codes if self.multilingual else {}
-        """Language token of each code, in the order of the ids; empty for an English-only model."""
-        timestamps = {self.timestamp_begin + i: f"<|{i * 0.02:.2f}|>" for i in range(TIMESTAMPS)}
-        self._special_text = timestamps | {token: content for content, token in self._specials.items()}
-        self._bytes = _token_bytes(text, self._special_text)
+    def __init__(  # noqa: PLR0917  # the order of the reference
+        self,
+        vocab: Mapping[str, int] | str | Path | None = None,
+        merges: Sequence[tuple[str, str]] | str | Path | None = None,
+        normalizer_file: str | Path | None = None,
+        unk_token: Token | None = END,
+        bos_token: Token | None = END,
+        eos_token: Token | None = END,
+        add_prefix_space: bool = False,
+        language: str | None = None,
+        task: str | None = None,
+        predict_timestamps: bool = False,
+        *,
+        vocab_file: str | Path | None = None,
+        merges_file: str | Path | None = None,
+        tokenizer_file: str | Path | None = None,
+        added_tokens_decoder: Mapping[int, AddedToken] | None = None,
+        extra_special_tokens: Iterable[Token] | None = None,
+        **settings: Any,
+    ) -> None:
+        """Build from a vocabulary, or from the files that hold one.
+
+        vocab, merges: as data or as the paths of `vocab.json` and `merges.txt`; normalizer_file: British spellings;
+        add_prefix_space: put a space before a text's first word; language: a name or a code; task: "transcribe" or
+        "translate"; predict_timestamps: leave `<|notimestamps|>` out of the prefix; settings: other special tokens
+        (`pad_token`, …), `model_max_length`, `padding_side`, `truncation_side`, `clean_up_tokenization_spaces`,
+        `split_special_tokens`, `model_input_names`; further ones are kept for `save_pretrained`.
+        Raises ValueError for an unknown language or task, ModelError for a file that is no vocabulary.
+        """
+        files = gather(vocab or vocab_file, merges or merges_file, tokenizer_file)
+        backend = files.build(add_prefix_space=add_prefix_space)
+        added = files.added if added_tokens_decoder is None else added_tokens_decoder
+        backend.add_tokens([token for _, token in sorted(added.items())])
+        named = {"bos_token": bos_token, "eos_token": eos_token, "unk_token": unk_token}
+        named |= {name: settings.pop(name) for name in NAMED_TOKENS if name in settings}
+        super().__init__(backend, named, extra_special_tokens or settings.pop("additional_special_tokens", None) or ())
+        self.name_or_path = str(settings.pop("name_or_path", ""))
+        self.add_prefix_space = add_prefix_space
+        self.model_max_length = int(settings.pop("model_max_length", None) or NO_LIMIT)
+        self.padding_side = checked_side("padding_side", settings.pop("padding_side", "right"))
+        self.truncation_side = checked_side("truncation_side", settings.pop("truncation_side", "right"))
+        self.clean_up_tokenization_spaces = bool(settings.pop("clean_up_tokenization_spaces", False))
+        self.split_special_tokens = bool(settings.pop("split_special_tokens", False))
+        self.model_input_names = list(settings.pop("model_input_names", type(self).model_input_names))
+        self.other_settings = settings
+        self.english_spelling_normalizer = read_json(Path(normalizer_file)) if normalizer_file else None
+        self._pieces: dict[int, bytes] | None = None
+        self.language, self.task, self.predict_timestamps = language and language.lower(), task, predict_timestamps
+        self.set_prefix_tokens()
 
     @classmethod
-    def from_pretrained(cls, folder: Path | str) -> Self:
-        """Read `tokenizer.json`, or `vocab.json` and `merges.txt`, from a model folder. Raises ModelError."""
-        folder = Path(folder)
-        if (path := folder / "tokenizer.json").is_file():
-            return cls.from_file(path)
-        if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-            return cls._from_merges(folder)
-        raise ModelError(f"{folder} holds no tokenizer.json, nor vocab.json with merges.txt")
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
+        """Read the tokenizer of a folder, a `tokenizer.json`, or a hub model; needs no weights.
 
-    @classmethod
-    def from_file(cls, path: Path) -> Self:
-        """Read a `tokenizer.json`. Raises ModelError if it is unreadable or no Whisper's."""
+        kwargs: parameters of this class to set otherwise, such as `language="spanish"`, and `cache_dir`, `token`,
+        `revision`, `subfolder`, `force_download`, `local_files_only`. Raises ModelError.
+        """
+        files, settings = read_files(pretrained_model_name_or_path, kwargs)
         try:
-            spec = json.loads(path.read_text(encoding="utf-8"))
-            vocabulary = spec["model"]["vocab"] | {token["content"]: token["id"] for token in spec["added_tokens"]}
-            # Old files hold the timestamps as plain tokens, which encoding text would then find.
-            for token in spec["added_tokens"]:
-                token["special"] = token["special"] or _is_special(token["content"])
-            text = Tokenizer.from_str(json.dumps(spec))
-        except OSError as error:
-            raise ModelError(f"cannot read {path}: {error.strerror}") from error
-        except Exception as error:  # the tokenizers library raises nothing narrower
-            raise ModelError(f"{path} is not a tokenizer: {error}") from error
-        return cls(text, {content: token for content, token in vocabulary.items() if _is_special(content)})
+            return cls(files.vocabulary, files.merges, added_tokens_decoder=files.added, **settings)
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"{pretrained_model_name_or_path}: {error}") from error
 
-    @classmethod
-    def _from_merges(cls, folder: Path) -> Self:
-        """Read the older layout: vocabulary, merges and added tokens in files of their own."""
-        try:
-            vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-            lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
-            added = folder / "added_tokens.json"
-            extra: dict[str, Any] = json.loads(added.read_text(encoding="utf-8")) if added.is_file() else {}
-            # A merge of "#" exists; the header is the only line that begins so and names a version.
-            merges = [tuple(line.split(" ")) for line in lines if line and not line.startswith("#version")]
-            text = Tokenizer(BPE(vocab=vocabulary, merges=merges))
-            text.pre_tokenizer = ByteLevel(add_prefix_space=False)
-            plain = sorted((token, content) for content, token in extra.items() if not _is_special(content))
-            text.add_tokens([AddedToken(content, normalized=False) for _, content in plain])
-        except Exception as error:  # the tokenizers library raises nothing narrower
-            raise ModelError(f"{folder}: vocab.json and merges.txt are not a tokenizer: {error}") from error
-        everything = vocabulary | extra
-        return cls(text, {content: token for content, token in everything.items() if _is_special(content)})
+    def save_pretrained(
+        self,
+        save_directory: str | Path,
+        legacy_format: bool | None = None,
+        filename_prefix: str | None = None,
+        push_to_hub: bool = False,
+    ) -> tuple[str, ...]:
+        """Write `tokenizer.json`, `tokenizer_config.json` and the spellings, if any; return the paths.
 
-    def with_cantonese(self) -> WhisperTokenizer:
-        """Return the vocabulary of large-v3: one more language at the end of them, everything after it moves by one."""
-        place = max(self.languages.values()) + 1
-        moved = {content: token + (token >= place) for content, token in self._specials.items()}
-        return WhisperTokenizer(self._text, moved | {"<|yue|>": place})
+        Raises ValueError for a legacy format (see `save_vocabulary`) and for pushing to the hub.
+        """
+        if legacy_format or push_to_hub:
+            asked = "push_to_hub" if push_to_hub else "legacy_format"
+            raise ValueError(f"{asked} must be False; upload the folder with `hf upload`, or use save_vocabulary")
+        folder = Path(save_directory)
+        return save_files(folder, self._backend, self._settings(), self.english_spelling_normalizer, filename_prefix)
+
+    def save_vocabulary(self, save_directory: str | Path, filename_prefix: str | None = None) -> tuple[str, str, str]:
+        """Write `vocab.json`, `merges.txt` and the spellings, if any; return the three paths. Raises ModelError."""
+        spellings = self.english_spelling_normalizer
+        return save_vocabulary_files(Path(save_directory), self._backend, spellings, filename_prefix)
 
     @property
-    def vocab_size(self) -> int:
-        """Ids that are tokens: text, special and timestamp ones."""
-        return max(self._bytes) + 1
+    def prefix_tokens(self) -> list[int]:
+        """Tokens before the text of a label. Raises ValueError for a language or task that there is none of."""
+        names = ["<|startoftranscript|>"]
+        if self.language is not None:
+            names.append(self._language_token(self.language))
+        if self.task is not None:
+            tasks = [task.value for task in Task]
+            if self.task not in tasks:
+                raise ValueError(f"task must be one of {', '.join(tasks)}, got {self.task!r}")
+            names.append(f"<|{self.task}|>")
+        if not self.predict_timestamps:
+            names.append("<|notimestamps|>")
+        return self.convert_tokens_to_ids(names)
 
-    def encode(self, text: str) -> tuple[int, ...]:
-        """Return the tokens of plain text; special tokens written out in it are text like any other."""
-        return tuple(self._text.encode(text, add_special_tokens=False).ids)
+    def set_prefix_tokens(
+        self, language: str | None = None, task: str | None = None, predict_timestamps: bool | None = None
+    ) -> None:
+        """Change what labels start with; None leaves it. Raises ValueError for an unknown language or task."""
+        before = self.language, self.task, self.predict_timestamps
+        self.language = self.language if language is None else language.lower()
+        self.task = self.task if task is None else task
+        self.predict_timestamps = self.predict_timestamps if predict_timestamps is None else predict_timestamps
+        try:
+            ids = self.prefix_tokens
+        except ValueError:
+            self.language, self.task, self.predict_timestamps = before
+            raise
+        names = self.convert_ids_to_tokens(ids)
+        start = " ".join(f"{name}:0" for name in names)
+        self._backend.post_processor = TemplateProcessing(
+            single=f"{start} $A:0 {self.eos_token}:0",
+            pair=f"{start} $A:0 $B:1 {self.eos_token}:1",
+            special_tokens=[(self.eos_token, self.eos_token_id), *zip(names, ids, strict=True)],
+        )
 
-    def decode(self, tokens: Iterable[int], *, skip_special_tokens: bool = True) -> str:
-        """Return the text; timestamps are left out, and the other special tokens unless asked for.
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None
+    ) -> list[int]:
+        """Put prefix and end around the tokens of a text."""
+        assert self.eos_token_id is not None
+        return [*self.prefix_tokens, *token_ids_0, *(token_ids_1 or ()), self.eos_token_id]
 
-        Bytes that are no UTF-8, such as half a character at the end, become U+FFFD. Raises ValueError for an id that
-        the vocabulary does not have.
+    def get_special_tokens_mask(
+        self,
+        token_ids_0: Sequence[int],
+        token_ids_1: Sequence[int] | None = None,
+        already_has_special_tokens: bool = False,
+    ) -> list[int]:
+        """Return 1 for each special token and 0 for each of text.
+
+        already_has_special_tokens: the tokens have their prefix and end, else these are counted as if they had.
+        Raises ValueError for a second text beside tokens that have them.
         """
-        limit = self.eot if skip_special_tokens else self.timestamp_begin
-        kept = (token for token in tokens if token < limit or token not in self._special_text)
-        return self._join(kept).decode(errors="replace")
+        if not already_has_special_tokens:
+            return [1] * len(self.prefix_tokens) + [0] * (len(token_ids_0) + len(token_ids_1 or ())) + [1]
+        if token_ids_1 is not None:
+            raise ValueError("token_ids_1 must be None where token_ids_0 has its special tokens already")
+        special = set(self.all_special_ids)
+        return [int(int(token) in special) for token in token_ids_0]
 
-    def decode_with_timestamps(self, tokens: Iterable[int], *, skip_special_tokens: bool = False) -> str:
-        """Return the text with timestamps written out, such as `<|1.08|>`; special tokens too unless skipped."""
-        kept = (t for t in tokens if self.is_timestamp(t) or not (skip_special_tokens and t in self._special_text))
-        return self._join(kept).decode(errors="replace")
+    def get_decoder_prompt_ids(
+        self, task: str | None = None, language: str | None = None, no_timestamps: bool = True
+    ) -> list[tuple[int, int]]:
+        """Return the prefix after `<|startoftranscript|>` as (position, token), and set it as the prefix."""
+        self.set_prefix_tokens(task=task, language=language, predict_timestamps=not no_timestamps)
+        return list(enumerate(self.prefix_tokens))[1:]
 
-    def is_timestamp(self, token: int) -> bool:
-        """Say whether a token is a timestamp."""
-        return self.timestamp_begin <= token < self.timestamp_begin + TIMESTAMPS
+    def get_prompt_ids(self, text: str, return_tensors: str | None = "np") -> Any:
+        """Return the tokens of a text that `generate` takes as `prompt_ids`. Raises ValueError for special ones."""
+        batch = self("<|startofprev|>", " " + text.strip(), add_special_tokens=False)
+        for token in batch["input_ids"][1:]:
+            if token >= self.all_special_ids[0]:
+                name = self.convert_ids_to_tokens(token)
+                raise ValueError(f"a prompt must be text, and {text!r} has the special token {name}")
+        return batch.convert_to_tensors(return_tensors)["input_ids"]
 
-    def sot_sequence(
-        self, language: str | None = "en", task: Task = Task.TRANSCRIBE, *, timestamps: bool = True
-    ) -> tuple[int, ...]:
-        """Return the tokens a transcript starts with; an English-only model names no language and no task.
+    def add_tokens(self, new_tokens: Token | Sequence[Token], special_tokens: bool = False) -> int:
+        """Put tokens behind the vocabulary and return how many it did not have."""
+        self._pieces = None
+        return super().add_tokens(new_tokens, special_tokens)
 
-        language: a code the vocabulary has, or None to stop after the start token, for language detection.
-        Raises ValueError for a language or task this model does not know.
-        """
-        tokens = [self.sot]
-        if self.multilingual:
-            if language is None:
-                return (self.sot,)
-            if language not in self.languages:
-                raise ValueError(f"language must be one of {', '.join(self.languages)}, got {language!r}")
-            tokens += [self.languages[language], self.transcribe if task is Task.TRANSCRIBE else self.translate]
-        elif language not in {None, "en"} or task is not Task.TRANSCRIBE:
-            raise ValueError(f"an English-only model can only transcribe 'en', got {task.value} {language!r}")
-        return tuple(tokens) if timestamps else (*tokens, self.notimestamps)
-
-    def split_words(
-        self, tokens: Sequence[int], *, language: str | None = None, merge: bool = True
-    ) -> list[tuple[str, tuple[int, ...]]]:
+    def split_words(self, tokens: Sequence[int], language: str | None = None, *, merge: bool = True) -> list[Unit]:
         """Split tokens into words with their tokens; nothing is lost, the texts join to the decoded whole.
 
-        Words end at spaces, or at every character in a language without them. merge: attach punctuation to its word.
-        Special tokens are words of their own. Raises ValueError for an id that the vocabulary does not have.
+        language: a name or a code, `language` of the tokenizer or English if None; words end at spaces, or at every
+        character where the language has none; merge: attach punctuation to its word.
         """
-        units: list[Unit] = split_characters([(token, self._piece(token)) for token in tokens])
-        words = units if language in SPACELESS else join_words(units, self.eot)
-        return merge_punctuation(words) if merge else words
+        code = language_code(language or self.language or "en")
+        if self._pieces is None:
+            size = len(self)
+            stamps = ((self.timestamp_begin + i, f"<|{i * 0.02:.2f}|>") for i in range(TIMESTAMPS))
+            self._pieces = token_bytes(self._backend, {token: text for token, text in stamps if token >= size})
+        assert self.eos_token_id is not None
+        pieces = [(token, self._pieces[token]) for token in tokens]
+        return split_words(pieces, self.eos_token_id, spaces=code not in SPACELESS, merge=merge)
 
-    def _special(self, *names: str) -> int:
-        """Return the id of a special token under the first of its names that exists."""
-        for name in names:
-            if name in self._specials:
-                return self._specials[name]
-        raise ModelError(f"the vocabulary is not a Whisper's: it has no {names[0]}")
+    def timestamp_ids(self, time_precision: float = 0.02) -> list[int]:
+        """Return the ids of the timestamps of a window, one each `time_precision` seconds."""
+        return self.convert_tokens_to_ids([f"<|{i * time_precision:.2f}|>" for i in range(TIMESTAMPS)])
 
-    def _piece(self, token: int) -> bytes:
-        """Return the bytes of a token."""
-        piece = self._bytes.get(token)
-        if piece is None:
-            raise ValueError(f"token must be in the vocabulary of {self.vocab_size}, got {token}")
-        return piece
+    def _language_token(self, language: str) -> str:
+        """Return the token of a language. Raises ValueError if there is none."""
+        token = f"<|{language_code(language)}|>"
+        if self._backend.token_to_id(token) is None:
+            raise ValueError(
+                f"language must be one the vocabulary has a token for, got {language!r}: it has no {token}"
+            )
+        return token
 
-    def _join(self, tokens: Iterable[int]) -> bytes:
-        """Return the bytes of all tokens."""
-        return b"".join(map(self._piece, tokens))
-
-
-def _is_special(content: str) -> bool:
-    """Say whether a vocabulary entry is a special token by its looks: `<|…|>`."""
-    return len(content) > 4 and content.startswith("<|") and content.endswith("|>")
-
-
-def _token_bytes(text: Tokenizer, special_text: Mapping[int, str]) -> dict[int, bytes]:
-    """Return what each id stands for, as bytes."""
-    alphabet = _byte_alphabet()
-    plain = {
-        token: bytes(alphabet[character] for character in content)
-        for content, token in text.get_vocab(with_added_tokens=False).items()
-        if not _is_special(content)
-    }
-    # An added word is stored as it is written.
-    plain |= {token: added.content.encode() for token, added in text.get_added_tokens_decoder().items()}
-    # Ids of the vocabulary that a moved special token now has are the special token's.
-    return plain | {token: content.encode() for token, content in special_text.items()}
+    def _settings(self) -> dict[str, Any]:
+        """Return what `tokenizer_config.json` says."""
+        extra = {"extra_special_tokens": self.extra_special_tokens} if self.extra_special_tokens else {}
+        return {
+            **self.other_settings,
+            **self.special_tokens_map,
+            **extra,
+            "add_prefix_space": self.add_prefix_space,
+            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
+            "language": self.language,
+            "model_max_length": self.model_max_length,
+            "padding_side": self.padding_side,
+            "predict_timestamps": self.predict_timestamps,
+            "split_special_tokens": self.split_special_tokens,
+            "task": self.task,
+            "tokenizer_class": "WhisperTokenizer",
+            "truncation_side": self.truncation_side,
+        }
 
 
-def _byte_alphabet() -> dict[str, int]:
-    """Return the printable character that stands for each byte in a byte-level vocabulary.
-
-    Printable Latin-1 stands for itself; the other bytes take the characters from U+0100 on, in order.
-    Source: Radford et al. 2019 (GPT-2).
-    """
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
+WhisperTokenizerFast = WhisperTokenizer
+"""The same under its older name."""

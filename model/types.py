@@ -5,7 +5,7 @@ Times are absolute sample indices at 16 kHz, counted from the start of the strea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeAlias
@@ -153,4 +153,39 @@ class Recognizer(Protocol):
 
     def forget(self, stream: str) -> None:
         """Drop what is cached for a stream that has ended."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """What was said in one recording."""
+
+    segments: tuple[Segment, ...]
+    language: str
+    end: int
+    """Samples of the recording."""
+
+
+class Transcriber(Protocol):
+    """A model that transcribes whole recordings."""
+
+    @property
+    def card(self) -> ModelCard:
+        """What is loaded."""
+        ...
+
+    def transcribe(
+        self,
+        recordings: Sequence[Samples],
+        *,
+        language: str | None = None,
+        task: Task = Task.TRANSCRIBE,
+        prompt: str = "",
+        progress: Callable[[Sequence[int]], None] | None = None,
+    ) -> list[Transcription]:
+        """Transcribe recordings, (n,) float32 mono at 16 kHz, of any length, all at once.
+
+        language: a code of `card.languages`, None to hear it in the first 30 s of each; prompt: names and topics that
+        may occur; progress: called with the sample index up to which each is decided.
+        """
         ...

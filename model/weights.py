@@ -1,7 +1,6 @@
-"""Tensors of a checkpoint on their way into the network: read, named as ours, checked, cast, assigned.
+"""The files of weights of a checkpoint, and the names that other layouts have for ours.
 
-Layouts other than ours are renamed here and nowhere else. Nothing is copied that need not be: safetensors are mapped
-into memory, the network is built without storage, and a tensor is cast only if its type differs.
+Layouts other than ours are renamed here and nowhere else.
 """
 
 from __future__ import annotations
@@ -14,18 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
-from model.config import ModelError, WhisperConfig
-from model.whisper import WhisperForConditionalGeneration, sinusoids
+from model.errors import ModelError
+from model.stored import StoredTensor, as_stored, read_safetensors
 
-EMBEDDING = "model.decoder.embed_tokens.weight"
-HEAD = "proj_out.weight"
-"""Some files hold the tied head under its own name."""
-ENCODER_POSITIONS = "model.encoder.embed_positions.weight"
+FILES = (("model", "safetensors"), ("pytorch_model", "bin"))
+"""Stems and suffixes of files of weights, best first."""
 
 _OPENAI_NAMES = (
     (r"\.blocks\.", ".layers."),
@@ -47,21 +42,24 @@ _OPENAI_NAMES = (
 )
 
 
-def read_folder(folder: Path) -> dict[str, Tensor]:
-    """Read a folder's weights under the names they have there: one or many safetensors, or else pickled ones.
+def read_folder(folder: Path, *, safe: bool | None = None) -> dict[str, StoredTensor]:
+    """List a folder's weights under the names they have there: one or many safetensors, or else pickled ones.
 
+    safe: only safetensors if true, only pickled ones if false.
     Raises ModelError if there are none, a part is missing or broken, or unpickling would run code.
     """
-    for stem, suffix in (("model", "safetensors"), ("pytorch_model", "bin")):
+    wanted = [(stem, suffix) for stem, suffix in FILES if safe is None or safe == (suffix == "safetensors")]
+    for stem, suffix in wanted:
         single, index = folder / f"{stem}.{suffix}", folder / f"{stem}.{suffix}.index.json"
         if single.is_file():
             return _read_file(single)
         if index.is_file():
-            tensors: dict[str, Tensor] = {}
+            tensors: dict[str, StoredTensor] = {}
             for name in _shards(index):
                 tensors |= _read_file(folder / name)
             return tensors
-    raise ModelError(f"{folder} holds no weights: model.safetensors or model.safetensors.index.json is needed")
+    files = " or ".join(f"{stem}.{suffix}" for stem, suffix in wanted)
+    raise ModelError(f"{folder} holds no weights: {files}, or the same in parts with its .index.json, is needed")
 
 
 def _shards(index: Path) -> list[str]:
@@ -80,14 +78,9 @@ def _shards(index: Path) -> list[str]:
     return names
 
 
-def _read_file(path: Path) -> dict[str, Tensor]:
-    """Map one file of weights into memory."""
-    if path.suffix == ".safetensors":
-        try:
-            return safetensors.torch.load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise ModelError(f"cannot read {path}: {error}") from error
-    return read_pickle(path)
+def _read_file(path: Path) -> dict[str, StoredTensor]:
+    """List the tensors of one file of weights."""
+    return read_safetensors(path) if path.suffix == ".safetensors" else as_stored(read_pickle(path))
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
@@ -115,47 +108,3 @@ def from_openai(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             ours = re.sub(pattern, replacement, ours)
         renamed[ours] = tensor
     return renamed
-
-
-def build(
-    config: WhisperConfig, tensors: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype
-) -> WhisperForConditionalGeneration:
-    """Build the network around the tensors, cast to `dtype` on `device`, ready to infer.
-
-    Raises ModelError for a tensor that is missing, unknown or of the wrong shape, by name.
-    """
-    with torch.device("meta"):
-        model = WhisperForConditionalGeneration(config)
-    tensors = _settle(tensors, config)
-    expected = model.state_dict()
-    if missing := sorted(expected.keys() - tensors.keys()):
-        raise ModelError(f"weights: {_some(missing)} missing")
-    if unknown := sorted(tensors.keys() - expected.keys()):
-        raise ModelError(f"weights: {_some(unknown)} not part of a Whisper of this configuration")
-    for name, tensor in tensors.items():
-        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-            raise ModelError(f"weights: {name} must be a floating-point tensor, got {getattr(tensor, 'dtype', tensor)}")
-        if tensor.shape != expected[name].shape:
-            wanted, got = tuple(expected[name].shape), tuple(tensor.shape)
-            raise ModelError(f"weights: {name} must have shape {wanted} by config.json, got {got}")
-    model.load_state_dict({name: x.to(device=device, dtype=dtype) for name, x in tensors.items()}, assign=True)
-    return model.requires_grad_(requires_grad=False).eval()
-
-
-def _settle(tensors: Mapping[str, Tensor], config: WhisperConfig) -> dict[str, Tensor]:
-    """Give every tensor its one name: with `model.` before it, the head as the embedding it is tied to."""
-    named = {name if name == HEAD or name.startswith("model.") else f"model.{name}": x for name, x in tensors.items()}
-    head = named.pop(HEAD, None)
-    if head is not None and not torch.equal(named.setdefault(EMBEDDING, head), head):
-        raise ModelError(f"weights: {HEAD} must equal {EMBEDDING}; an untied head is not supported")
-    # Fixed by their formula; some files save the space.
-    if ENCODER_POSITIONS not in named:
-        named[ENCODER_POSITIONS] = sinusoids(config.max_source_positions, config.d_model)
-    return named
-
-
-def _some(names: list[str]) -> str:
-    """Name the first few, and say how many more there are."""
-    listed = ", ".join(names[:3])
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{listed}{more} {'is' if len(names) == 1 else 'are'}"

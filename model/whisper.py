@@ -7,219 +7,200 @@ encoder positions, learned decoder positions.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterable
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.attention import WhisperAttention
-from model.cache import DecoderCache, LayerCache
+from model.cache import DecoderCache
 from model.config import WhisperConfig
+from model.decoder import WhisperDecoder
+from model.decoder_layer import WhisperDecoderLayer
+from model.encoder import WhisperEncoder, WhisperEncoderLayer, sinusoids
+from model.generation.whisper import WhisperGeneration
+from model.labels import shift_right, token_loss
+from model.outputs import BaseModelOutput, Seq2SeqLMOutput, Seq2SeqModelOutput, as_encoder_output
+from model.pretrained import PretrainedNetwork
+from model.pretrained_base import HEAD
+from model.spec_augment import mask_features
+
+__all__ = (
+    "WhisperDecoder", "WhisperDecoderLayer", "WhisperEncoder", "WhisperEncoderLayer", "WhisperForConditionalGeneration",
+    "WhisperModel", "sinusoids",
+)  # fmt: skip
 
 
-def sinusoids(length: int, channels: int, max_timescale: float = 10000.0) -> Tensor:
-    """Return the encoder's fixed positions, (length, channels): sines, then cosines (openai/whisper model.py)."""
-    step = math.log(max_timescale) / (channels // 2 - 1)
-    inverse = torch.exp(-step * torch.arange(channels // 2))
-    angles = torch.arange(length)[:, None] * inverse[None, :]
-    return torch.cat([angles.sin(), angles.cos()], dim=1)
-
-
-class WhisperEncoderLayer(nn.Module):
-    """Self-attention and feed-forward, each behind a layer norm and a residual."""
-
-    def __init__(self, config: WhisperConfig) -> None:
-        """Build one layer."""
-        super().__init__()
-        self.self_attn = WhisperAttention(config.d_model, config.encoder_attention_heads)
-        self.self_attn_layer_norm = nn.LayerNorm(config.d_model)
-        self.fc1 = nn.Linear(config.d_model, config.encoder_ffn_dim)
-        self.fc2 = nn.Linear(config.encoder_ffn_dim, config.d_model)
-        self.final_layer_norm = nn.LayerNorm(config.d_model)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, n, d_model) -> the same shape."""
-        normed = self.self_attn_layer_norm(x)
-        keys, values = self.self_attn.keys_values(normed)
-        x = x + self.self_attn.attend(self.self_attn.queries(normed), keys, values)
-        out: Tensor = x + self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))
-        return out
-
-
-class WhisperEncoder(nn.Module):
-    """Log-mel frames to audio features, 20 ms a position."""
-
-    def __init__(self, config: WhisperConfig) -> None:
-        """Build the convolution stem, the fixed positions and the layers."""
-        super().__init__()
-        self.conv1 = nn.Conv1d(config.num_mel_bins, config.d_model, kernel_size=3, padding=1)
-        self.conv2 = nn.Conv1d(config.d_model, config.d_model, kernel_size=3, stride=2, padding=1)
-        self.embed_positions = nn.Embedding(config.max_source_positions, config.d_model)
-        self.embed_positions.weight.requires_grad = False
-        with torch.no_grad():
-            self.embed_positions.weight.copy_(sinusoids(config.max_source_positions, config.d_model))
-        self.layers = nn.ModuleList(WhisperEncoderLayer(config) for _ in range(config.encoder_layers))
-        self.layer_norm = nn.LayerNorm(config.d_model)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Encode log-mel frames.
-
-        features: (batch, n_mels, n_frames), n_frames even and at most 2 * max_source_positions. Fewer frames than the
-        full 30 s are a shorter context: the first n_frames / 2 positions are used.
-        Returns (batch, n_frames / 2, d_model). Raises ValueError for more frames than there are positions.
-        """
-        length = (features.shape[-1] + 1) // 2
-        if length > self.embed_positions.num_embeddings:
-            limit = 2 * self.embed_positions.num_embeddings
-            raise ValueError(f"at most {limit} log-mel frames fit the encoder, got {features.shape[-1]}")
-        x = F.gelu(self.conv1(features))
-        x = F.gelu(self.conv2(x)).transpose(1, 2)
-        x = x + self.embed_positions.weight[:length]
-        for layer in self.layers:
-            x = layer(x)
-        out: Tensor = self.layer_norm(x)
-        return out
-
-
-class WhisperDecoderLayer(nn.Module):
-    """Self-attention, cross-attention and feed-forward, each behind a layer norm and a residual."""
-
-    def __init__(self, config: WhisperConfig) -> None:
-        """Build one layer."""
-        super().__init__()
-        self.self_attn = WhisperAttention(config.d_model, config.decoder_attention_heads)
-        self.self_attn_layer_norm = nn.LayerNorm(config.d_model)
-        self.encoder_attn = WhisperAttention(config.d_model, config.decoder_attention_heads)
-        self.encoder_attn_layer_norm = nn.LayerNorm(config.d_model)
-        self.fc1 = nn.Linear(config.d_model, config.decoder_ffn_dim)
-        self.fc2 = nn.Linear(config.decoder_ffn_dim, config.d_model)
-        self.final_layer_norm = nn.LayerNorm(config.d_model)
-
-    def attend_text(self, x: Tensor, cache: DecoderCache, layer: int, positions: Tensor, mask: Tensor) -> Tensor:
-        """Add what earlier tokens say; new keys and values go into the cache."""
-        normed = self.self_attn_layer_norm(x)
-        keys, values = cache.write(layer, *self.self_attn.keys_values(normed), positions)
-        return x + self.self_attn.attend(self.self_attn.queries(normed), keys, values, mask)
-
-    def attend_audio(
-        self, x: Tensor, cells: LayerCache, mask: Tensor | None, heads: Sequence[int]
-    ) -> tuple[Tensor, Tensor | None]:
-        """Add what the audio says; for `heads` also return their attention, (batch, len(heads), n, n_audio_ctx)."""
-        q = self.encoder_attn.queries(self.encoder_attn_layer_norm(x))
-        x = x + self.encoder_attn.attend(q, cells.cross_keys, cells.cross_values, mask)
-        if not heads:
-            return x, None
-        # SDPA does not return weights; only the few alignment heads pay for theirs.
-        # Views, head by head: an index would copy the keys of the whole window at every step.
-        scores = torch.stack(
-            [q[:, head].float() @ cells.cross_keys[:, head].float().transpose(-1, -2) for head in heads], dim=1
-        ) / math.sqrt(q.shape[-1])
-        if mask is not None:
-            scores = scores.masked_fill(~mask, -torch.inf)
-        return x, scores.softmax(dim=-1)
-
-    def feed_forward(self, x: Tensor) -> Tensor:
-        """Apply the position-wise network."""
-        out: Tensor = x + self.fc2(F.gelu(self.fc1(self.final_layer_norm(x))))
-        return out
-
-
-class WhisperDecoder(nn.Module):
-    """Tokens and audio features to hidden states, ragged rows batched."""
-
-    def __init__(self, config: WhisperConfig) -> None:
-        """Build embeddings, learned positions and layers."""
-        super().__init__()
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.d_model)
-        self.embed_positions = nn.Embedding(config.max_target_positions, config.d_model)
-        self.layers = nn.ModuleList(WhisperDecoderLayer(config) for _ in range(config.decoder_layers))
-        self.layer_norm = nn.LayerNorm(config.d_model)
-        self.embed_scale = math.sqrt(config.d_model) if config.scale_embedding else 1.0
-
-    def _blocks(self) -> list[WhisperDecoderLayer]:
-        return cast("list[WhisperDecoderLayer]", list(self.layers))
-
-    def new_cache(self, audio: Tensor, lengths: Tensor | None = None, capacity: int | None = None) -> DecoderCache:
-        """Start decoding a batch.
-
-        audio: encoder output (batch, n_audio_ctx, d_model); lengths: (batch,) valid positions a row, all if None;
-        capacity: tokens a row may hold, max_target_positions if None. Raises ValueError beyond that.
-        """
-        limit = self.embed_positions.num_embeddings
-        capacity = limit if capacity is None else capacity
-        if not 0 < capacity <= limit:
-            raise ValueError(f"capacity must be in 1..{limit} tokens, got {capacity}")
-        batch, n_audio, _ = audio.shape
-        if lengths is None:
-            lengths = torch.full((batch,), n_audio, device=audio.device)
-        layers = []
-        for layer in self._blocks():
-            cross = layer.encoder_attn
-            keys, values = cross.keys_values(audio)
-            shape = (batch, layer.self_attn.n_heads, capacity, audio.shape[-1] // layer.self_attn.n_heads)
-            # Zeros, not empty: a masked cell still takes part in 0 * value, and 0 * NaN is NaN.
-            layers.append(LayerCache(audio.new_zeros(shape), audio.new_zeros(shape), keys, values))
-        return DecoderCache(layers, lengths, ragged=bool((lengths < n_audio).any()))
-
-    def forward(
-        self,
-        tokens: Tensor,
-        positions: Tensor,
-        cache: DecoderCache,
-        alignment_heads: Sequence[tuple[int, int]] = (),
-    ) -> tuple[Tensor, Tensor | None]:
-        """Run new tokens through the decoder.
-
-        tokens, positions: (batch, n) long; a row's positions are those after what its cache already holds. Padding may
-        repeat any position beyond the row's own tokens: it is overwritten or never seen.
-        alignment_heads: (layer, head) pairs whose cross-attention is wanted.
-        Returns hidden states (batch, n, d_model) and attention (batch, heads, n, n_audio_ctx) float32, or None.
-        """
-        x = self.embed_tokens(tokens) * self.embed_scale + self.embed_positions(positions)
-        self_mask, cross_mask = cache.self_mask(positions), cache.cross_mask()
-        captured: dict[tuple[int, int], Tensor] = {}
-        for index, layer in enumerate(self._blocks()):
-            heads = [head for at, head in alignment_heads if at == index]
-            x = layer.attend_text(x, cache, index, positions, self_mask)
-            x, weights = layer.attend_audio(x, cache.layers[index], cross_mask, heads)
-            if weights is not None:
-                captured |= {(index, head): weights[:, i] for i, head in enumerate(heads)}
-            x = layer.feed_forward(x)
-        attention = torch.stack([captured[pair] for pair in alignment_heads], dim=1) if alignment_heads else None
-        return self.layer_norm(x), attention
-
-
-class WhisperModel(nn.Module):
+class WhisperModel(PretrainedNetwork):
     """Encoder and decoder, without the head."""
 
     def __init__(self, config: WhisperConfig) -> None:
-        """Build both halves."""
-        super().__init__()
-        self.config = config
+        """Build both halves, with random weights."""
+        super().__init__(config)
         self.encoder = WhisperEncoder(config)
         self.decoder = WhisperDecoder(config)
+        self.initialise()
+
+    def get_encoder(self) -> WhisperEncoder:
+        """Return the audio encoder."""
+        return self.encoder
+
+    def get_decoder(self) -> WhisperDecoder:
+        """Return the text decoder."""
+        return self.decoder
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """Return the embedding of the tokens."""
+        return self.decoder.embed_tokens
+
+    def freeze_encoder(self) -> None:
+        """Let training change no weight of the encoder."""
+        self.encoder.freeze()
+
+    def forward(  # noqa: PLR0917  # the reference's signature
+        self,
+        input_features: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        encoder_outputs: BaseModelOutput | Iterable[Any] | None = None,
+        past_key_values: DecoderCache | None = None,
+        decoder_inputs_embeds: Tensor | None = None,
+        decoder_position_ids: Tensor | None = None,
+        use_cache: bool | None = None,
+        *,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Seq2SeqModelOutput | tuple[Any, ...]:
+        """Run both halves.
+
+        input_features: (batch, n_mels, 2 * max_source_positions), or encoder_outputs instead, which then come first in
+        a call of their own; attention_mask: (batch, frames), what of them SpecAugment may mask; the rest as
+        `WhisperDecoder.forward` takes it. Raises ValueError for what does not fit.
+        """
+        wanted = {"output_attentions": output_attentions, "output_hidden_states": output_hidden_states}
+        if encoder_outputs is None:
+            if input_features is None:
+                raise ValueError("give either input_features or encoder_outputs")
+            features = input_features
+            if self.training and self.config.apply_spec_augment:
+                features = mask_features(features, self.config, attention_mask)
+            encoder_outputs = self.encoder(features, **wanted, return_dict=True)
+        audio = as_encoder_output(encoder_outputs)
+        text = self.decoder(
+            input_ids=decoder_input_ids,
+            attention_mask=decoder_attention_mask,
+            encoder_hidden_states=audio.last_hidden_state,
+            past_key_values=past_key_values,
+            inputs_embeds=decoder_inputs_embeds,
+            position_ids=decoder_position_ids,
+            use_cache=use_cache,
+            **wanted,
+            return_dict=True,
+        )
+        output = Seq2SeqModelOutput(
+            last_hidden_state=text.last_hidden_state,
+            past_key_values=text.past_key_values,
+            decoder_hidden_states=text.hidden_states,
+            decoder_attentions=text.attentions,
+            cross_attentions=text.cross_attentions,
+            encoder_last_hidden_state=audio.last_hidden_state,
+            encoder_hidden_states=audio.hidden_states,
+            encoder_attentions=audio.attentions,
+        )
+        as_output = self.config.return_dict if return_dict is None else return_dict
+        return output if as_output else output.to_tuple()
 
 
-class WhisperForConditionalGeneration(nn.Module):
-    """Whisper with its language-modelling head, which is the token embedding itself."""
+class WhisperForConditionalGeneration(WhisperGeneration, PretrainedNetwork):
+    """Whisper with its head over the vocabulary: the token embedding itself, unless the configuration unties it."""
+
+    GENERATES = True
+    main_input_name = "input_features"
 
     def __init__(self, config: WhisperConfig) -> None:
-        """Build the network; weights are random until `checkpoint.load_checkpoint` fills them."""
-        super().__init__()
-        self.config = config
+        """Build the network, with random weights."""
+        super().__init__(config)
         self.model = WhisperModel(config)
+        self.proj_out = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.tie_weights()
+        if not config.tie_word_embeddings:
+            self.initialise({HEAD})
+
+    def tie_weights(self) -> None:
+        """Make the head the token embedding, if the configuration says so."""
+        if self.config.tie_word_embeddings:
+            self.proj_out.weight = self.model.decoder.embed_tokens.weight
+
+    def get_encoder(self) -> WhisperEncoder:
+        """Return the audio encoder."""
+        return self.model.encoder
+
+    def get_decoder(self) -> WhisperDecoder:
+        """Return the text decoder."""
+        return self.model.decoder
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """Return the embedding of the tokens."""
+        return self.model.decoder.embed_tokens
+
+    def get_output_embeddings(self) -> nn.Linear:
+        """Return the head."""
+        return self.proj_out
+
+    def freeze_encoder(self) -> None:
+        """Let training change no weight of the encoder."""
+        self.model.freeze_encoder()
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """(..., d_model) -> (..., vocab_size), by the transposed embedding."""
-        return F.linear(hidden, self.model.decoder.embed_tokens.weight)
+        """(..., d_model) -> (..., vocab_size)."""
+        return F.linear(hidden, self.proj_out.weight)
 
-    def forward(self, features: Tensor, tokens: Tensor) -> Tensor:
-        """Teacher-forced logits, (batch, n, vocab_size), for log-mel frames and tokens (batch, n)."""
-        audio = self.model.encoder(features)
-        cache = self.model.decoder.new_cache(audio, capacity=tokens.shape[1])
-        positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-        hidden, _ = self.model.decoder(tokens, positions, cache)
-        return self.logits(hidden)
+    def forward(  # noqa: PLR0917  # the reference's signature
+        self,
+        input_features: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        encoder_outputs: BaseModelOutput | Iterable[Any] | None = None,
+        past_key_values: DecoderCache | None = None,
+        decoder_inputs_embeds: Tensor | None = None,
+        decoder_position_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        *,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Seq2SeqLMOutput | tuple[Any, ...]:
+        """Return logits (batch, n, vocab_size) for tokens (batch, n), and the loss if `labels` are given.
+
+        labels: (batch, n), what should follow each token, -100 where it does not matter; without decoder_input_ids the
+        tokens are the labels shifted to the right. The rest as `WhisperModel.forward` takes it.
+        Raises ValueError for what does not fit.
+        """
+        if labels is not None and labels.shape[1] > self.config.max_target_positions:
+            limit = self.config.max_target_positions
+            raise ValueError(f"labels must be at most {limit} tokens (max_target_positions), got {labels.shape[1]}")
+        if labels is not None and decoder_input_ids is None and decoder_inputs_embeds is None:
+            decoder_input_ids = shift_right(labels, self.config)
+        inner = self.model(
+            input_features,
+            attention_mask=attention_mask,
+            decoder_input_ids=decoder_input_ids,
+            decoder_attention_mask=decoder_attention_mask,
+            encoder_outputs=encoder_outputs,
+            past_key_values=past_key_values,
+            decoder_inputs_embeds=decoder_inputs_embeds,
+            decoder_position_ids=decoder_position_ids,
+            use_cache=use_cache,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
+        logits = self.proj_out(inner.last_hidden_state)
+        loss = None if labels is None else token_loss(logits, labels)
+        output = Seq2SeqLMOutput(**({"loss": loss, "logits": logits} | dict(list(inner.items())[1:])))
+        as_output = self.config.return_dict if return_dict is None else return_dict
+        return output if as_output else output.to_tuple()

@@ -19,6 +19,19 @@ APPENDED = "\"'.。,，!！?？:：”)]}、"
 """Punctuation that belongs to the word before it."""
 
 
+def split_words(
+    pieces: Sequence[tuple[int, bytes]], eot: int, *, spaces: bool = True, merge: bool = True
+) -> list[Unit]:
+    """Split tokens, given with their bytes, into words with their tokens.
+
+    spaces: words end at spaces, else every character is one; merge: attach punctuation to its word; eot: tokens from
+    here on are special and words of their own.
+    """
+    units = split_characters(pieces)
+    words = join_words(units, eot) if spaces else units
+    return merge_punctuation(words) if merge else words
+
+
 def split_characters(pieces: Sequence[tuple[int, bytes]]) -> list[Unit]:
     """Group tokens, given with their bytes, into the shortest units that are whole characters.
 

@@ -51,6 +51,7 @@ def test_every_import_of_the_program_is_a_declared_requirement():
         "huggingface_hub": "huggingface-hub",
         "prometheus_client": "prometheus-client",
         "webrtcvad": "webrtcvad-wheels",
+        "whisper_normalizer": "whisper-normalizer",
     }
     declared = {Requirement(line).name for line in project()["dependencies"]}
     imported = set()

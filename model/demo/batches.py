@@ -46,10 +46,15 @@ COURSE = (
     Stage(0.20, ((1.0, 1.6, 8.0),), 2, 0.0, 0.15, 0.1, 0.06, 0.5),
     Stage(0.30, ((0.8, 1.0, 10.0), (0.2, 8.0, 20.0)), 3, 0.0, 0.25, 0.15, 0.08, 0.6),
     Stage(0.94, ((0.36, 0.4, 6.0), (0.32, 5.0, 14.0), (0.32, 12.0, 30.0)), 3, 0.0, 0.3, 0.2, 0.12, 0.6),
-    Stage(1.00, ((0.25, 0.4, 6.0), (0.25, 5.0, 14.0), (0.50, 12.0, 30.0)), 3, 0.0, 0.3, 0.2, 0.12, 0.6),
+    Stage(1.00, ((0.2, 0.4, 6.0), (0.2, 5.0, 14.0), (0.6, 20.0, 30.0)), 3, 0.0, 0.3, 0.2, 0.18, 0.6),
 )
+PROMPT = 223
+"""Most tokens of previous text: half the decoder's positions, less one."""
 RAMP = 0.12
 """Augmentation grows from a fifth to all over this share of the course."""
+
+EASY = 0.3
+"""Share of batches with little of it: clean speech is what most microphones hear."""
 
 
 class Batches:
@@ -69,9 +74,11 @@ class Batches:
         """Return log-mel (batch, 80, 2 n) and targets for a point of the course in 0..1."""
         stage = next(stage for stage in COURSE if progress < stage.until or stage is COURSE[-1])
         augment = min(1.0, 0.2 + 0.8 * progress / RAMP)
+        if self.rng.random() < EASY:
+            augment *= float(self.rng.uniform(0, 0.4))
         longest, positions = self._shape(stage)
         count = max(1, round(self.seconds / (positions * 0.02)))
-        full = positions == POSITIONS and longest > 25 and self.rng.random() < 0.6
+        full = positions == POSITIONS and longest > 25 and self.rng.random() < 0.75
         hard = Difficulty(stage.min_pause, 1.0 if full else stage.cut, stage.no_speech, augment)
         windows = [
             window(self.bank, self.noises, self.rng, longest * (1 if full else float(self.rng.uniform(0.5, 1))), hard)
@@ -119,7 +126,22 @@ class Batches:
         n = int(rng.integers(60, 220)) if rng.random() < 0.06 else int(rng.geometric(0.1))
         digits = rng.integers(0, 10, n)
         unknown = rng.random(n) < rng.choice([0.0, 0.0, 0.3, 1.0])
-        return tuple(np.where(unknown, v.UNKNOWN, digits).tolist())[:223]
+        text = np.where(unknown, v.UNKNOWN, digits).tolist()
+        return tuple((self._stamped(text) if rng.random() < 0.4 else text)[-PROMPT:])
+
+    def _stamped(self, text: list[int]) -> list[int]:
+        """Write previous text with timestamps, as long form tells a window what the one before it said."""
+        rng = self.rng
+        tokens: list[int] = []
+        time = int(rng.integers(0, 60))
+        # As many words as a window holds, the drawn ones at its end.
+        words = [*rng.integers(0, 10, int(rng.integers(0, 45))).tolist(), *text]
+        while words and time < POSITIONS - 150:
+            count = int(rng.integers(1, 4))
+            end = time + count * int(rng.integers(12, 40))
+            tokens += [v.TIME + time, *words[:count], v.TIME + end]
+            words, time = words[count:], end + int(rng.choice([0, 15, 60]) * rng.uniform(0.4, 1.6))
+        return tokens
 
 
 def _stacked(windows: list[Window], positions: int) -> Tensor:

@@ -102,6 +102,10 @@ def _look(attention: WhisperAttention, head: int, *, shift: int, fastest: int, s
 def _start(whisper: WhisperForConditionalGeneration) -> None:
     """Fill the starting weights in place."""
     encoder, decoder = whisper.model.encoder, whisper.model.decoder
+    # From torch's own start, not the reference's, which is tamer still.
+    for module in whisper.model.modules():
+        if isinstance(module, (nn.Linear, nn.Conv1d)):
+            module.reset_parameters()
     # Default convolutions put out a twentieth of what the sinusoids weigh: the audio would not be heard beside them.
     for convolution in (encoder.conv1, encoder.conv2):
         convolution.weight *= 4.0 if convolution is encoder.conv1 else 2.0

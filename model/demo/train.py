@@ -11,7 +11,7 @@ import copy
 import itertools
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +62,8 @@ def make_bank(settings: Settings) -> Path:
     if not (folder / "table.npz").exists():
         rng = np.random.default_rng(settings.seed)
         print("making the clip bank", flush=True)
-        recorded = recorded_clips(settings.data, TRAINING_TAKES, 10, rng)
-        write_bank(itertools.chain(recorded, synthetic_clips(rng, espeak_voices=240, flite_rounds=24)), folder)
+        recorded = recorded_clips(settings.data, TRAINING_TAKES, 14, rng)
+        write_bank(itertools.chain(recorded, synthetic_clips(rng, espeak_voices=400, flite_rounds=24)), folder)
     return folder
 
 
@@ -181,9 +181,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of the digit recordings")
     parser.add_argument("--work", type=Path, default=Path("runs/demo"), help="bank, checkpoint, log")
     parser.add_argument("--steps", type=int, default=Settings.steps)
+    parser.add_argument("--rate", type=float, default=Settings.rate, help="highest learning rate")
+    parser.add_argument("--processes", type=int, default=Settings.processes)
     parser.add_argument("--without", nargs="*", default=[], help="speakers to leave out")
     given = parser.parse_args()
-    train(Settings(given.data, given.work, given.steps, without=tuple(given.without)))
+    settings = Settings(given.data, given.work, given.steps, given.rate, processes=given.processes)
+    train(replace(settings, without=tuple(given.without)))
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def _voices(bank: Bank, rng: np.random.Generator) -> list[str]:
     real = [name for name in bank.clips_of if name in SPEAKERS]
     made = [name for name in bank.clips_of if name not in SPEAKERS]
     drawn = rng.random()
-    if drawn < 0.52:
+    if drawn < 0.42:
         return [str(rng.choice(real))]
     if drawn < 0.84:
         return [str(rng.choice(made))]

@@ -1,4 +1,4 @@
-"""Load a recognizer: the only place of the daemon that reaches torch."""
+"""Load a recognizer or a transcriber: the only place of the daemon that reaches torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from importlib import import_module
 from typing import cast
 
-from model.types import Recognizer
+from model.types import Recognizer, Transcriber
 from streamer.commands.complaints import complain
 from streamer.config import ModelConfig
 
@@ -28,6 +28,24 @@ def load_recognizer(config: ModelConfig) -> Recognizer:
     if recognizer.notice:
         complain(recognizer.notice)
     return cast("Recognizer", recognizer)
+
+
+def load_transcriber(config: ModelConfig) -> Transcriber:
+    """Load a model for whole recordings; say on standard error if another one than expected was taken.
+
+    Raises ModelError for a model, a device or a precision that cannot be had.
+    """
+    transcriber_class = import_module("model.transcriber").WhisperTranscriber
+    transcriber = transcriber_class.load(
+        name=config.name,
+        device=config.device,
+        precision=config.precision,
+        threads=config.threads,
+        offline=config.offline,
+    )
+    if transcriber.notice:
+        complain(transcriber.notice)
+    return cast("Transcriber", transcriber)
 
 
 def spare_cores() -> int:

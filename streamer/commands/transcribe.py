@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from importlib import import_module
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +15,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from clients.file import FileError, SoundFile
 from clients.formats import Transcript, TranscriptFormat, render
-from model.types import SAMPLE_RATE, Recognizer, Segment, Task
+from model.types import SAMPLE_RATE, Samples, Task, Transcriber
 from streamer.commands.complaints import complain
-from streamer.commands.loading import load_recognizer
+from streamer.commands.loading import load_transcriber
 from streamer.commands.outcome import CommandError, Exit
 from streamer.commands.settings import ModelSettings
 
@@ -39,6 +39,7 @@ def transcribe(
     language: str | None = None,
     task: Task = Task.TRANSCRIBE,
     prompt: str = "",
+    batch: int = 4,
     settings: Annotated[ModelSettings, Parameter(name="*")] = DEFAULTS,
 ) -> int:
     """Transcribe whole sound files of any length, in this process.
@@ -50,22 +51,49 @@ def transcribe(
         language: Code such as en; none lets the model find out.
         task: Write what was said, or its translation into English.
         prompt: Names and topics that may occur.
+        batch: Files that are transcribed at once; more is faster on a GPU and takes more memory.
         settings: The model.
     """
     targets = plan(files, format, output)
-    recognizer = load_recognizer(settings.model)
-    if language is not None and language not in recognizer.card.languages:
-        allowed = ", ".join(sorted(recognizer.card.languages))
+    if batch < 1:
+        raise CommandError(f"--batch must be at least 1, got {batch}", Exit.USAGE)
+    transcriber = load_transcriber(settings.model)
+    if language is not None and language not in transcriber.card.languages:
+        allowed = ", ".join(sorted(transcriber.card.languages))
         raise CommandError(f"--language must be one of {allowed}, got {language!r}", Exit.USAGE)
-    failed = False
-    for file, target in zip(files, targets, strict=True):
-        try:
-            text = render(hear(recognizer, file, language=language, task=task, prompt=prompt), format)
-            write(text, target)
-        except FileError as error:
-            failed = True  # the other files are none the worse for it
-            complain(str(error))
+    failed = 0
+    jobs = list(zip(files, targets, strict=True))
+    with progress_bar() as bar:
+        for start in range(0, len(jobs), batch):
+            some = [
+                Job(file, target, audio)
+                for file, target in jobs[start : start + batch]
+                if (audio := read(file)) is not None
+            ]
+            transcripts = hear(transcriber, some, bar, language=language, task=task, prompt=prompt)
+            written = [write(render(one, format), job.target) for job, one in zip(some, transcripts, strict=True)]
+            failed += len(jobs[start : start + batch]) - sum(written)
     return Exit.FAILED if failed else Exit.OK
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One file that could be read."""
+
+    file: Path
+    target: Path | None
+    """Where its transcript goes; None is standard output."""
+    audio: Samples
+
+
+def read(file: Path) -> Samples | None:
+    """Return a file's samples; if it cannot be read, say why: the others are none the worse for it."""
+    try:
+        with SoundFile(file) as sound:
+            return sound.read()
+    except FileError as error:
+        complain(str(error))
+        return None
 
 
 def plan(files: Sequence[Path], style: TranscriptFormat, output: Path | None) -> list[Path | None]:
@@ -85,18 +113,21 @@ def plan(files: Sequence[Path], style: TranscriptFormat, output: Path | None) ->
     return list(targets)
 
 
-def hear(recognizer: Recognizer, file: Path, *, language: str | None, task: Task, prompt: str) -> Transcript:
-    """Transcribe one file, with a bar on standard error. Raises FileError."""
-    long_form = import_module("model.transcribe").transcribe
-    segments: list[Segment] = []
-    end = 0
-    with SoundFile(file) as sound, progress_bar() as bar:
-        heard = bar.add_task(file.name, total=sound.duration_s)
-        for passage in long_form(recognizer, sound.blocks(), language=language, task=task, context=prompt):
-            segments += passage.segments
-            end, language = passage.end, passage.language
-            bar.update(heard, completed=end / SAMPLE_RATE)
-    return Transcript(tuple(segments), language or "", end)
+def hear(
+    transcriber: Transcriber, jobs: Sequence[Job], bar: Progress, *, language: str | None, task: Task, prompt: str
+) -> list[Transcript]:
+    """Transcribe files at once, each with a bar on standard error."""
+    bars = [bar.add_task(job.file.name, total=len(job.audio) / SAMPLE_RATE) for job in jobs]
+
+    def advance(decided: Sequence[int]) -> None:
+        for shown, place in zip(bars, decided, strict=True):
+            bar.update(shown, completed=place / SAMPLE_RATE)
+
+    found = transcriber.transcribe(
+        [job.audio for job in jobs], language=language, task=task, prompt=prompt, progress=advance
+    )
+    advance([len(job.audio) for job in jobs])
+    return [Transcript(one.segments, one.language, one.end) for one in found]
 
 
 def progress_bar() -> Progress:
@@ -106,14 +137,16 @@ def progress_bar() -> Progress:
     return Progress(*parts, console=errors, transient=True, disable=not errors.is_terminal)
 
 
-def write(text: str, target: Path | None) -> None:
-    """Write a transcript to a file or to standard output. Raises FileError for a file that cannot be written."""
+def write(text: str, target: Path | None) -> bool:
+    """Write a transcript to a file or to standard output; say why if that cannot be done, and return whether it was."""
     if target is None:
         sys.stdout.write(text)
         sys.stdout.flush()
-        return
+        return True
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise FileError(f"{target}: {error.strerror or error}") from error
+        complain(f"{target}: {error.strerror or error}")
+        return False
+    return True

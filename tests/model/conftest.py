@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+import transformers
 
+from model.hub import demo_folder
+from model.tokenizer import WhisperTokenizer
 from tests.model.checkpoints import random_whisper, save, tiny_tokenizer
+from tests.model.tokenizer_folders import SPELLINGS
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +35,15 @@ def small_folder(tmp_path_factory, small_reference) -> Path:
 def folder(tmp_path, small_reference) -> Path:
     """The same as a folder that a test may damage."""
     return save(small_reference, tmp_path / "model")
+
+
+@pytest.fixture(scope="session")
+def demo_tokenizers():
+    """The multilingual vocabulary of 51,865 tokens: ours and the reference's, to leave as they are.
+
+    With a spelling list, which the demo's folder has not.
+    """
+    ours = WhisperTokenizer.from_pretrained(demo_folder())
+    reference = transformers.WhisperTokenizer.from_pretrained(demo_folder())
+    ours.english_spelling_normalizer = reference.english_spelling_normalizer = SPELLINGS
+    return ours, reference

@@ -15,11 +15,11 @@ from tokenizers.pre_tokenizers import ByteLevel
 from model.checkpoint import Checkpoint
 from model.config import WhisperConfig
 from model.features import WhisperFeatureExtractor
-from model.generation_config import GenerationConfig
+from model.generation.derivation import derive
 from model.languages import LANGUAGES
-from model.tokenizer import WhisperTokenizer
 from model.types import SAMPLE_RATE, Samples
-from model.whisper import WhisperForConditionalGeneration
+from model.vocabulary import Vocabulary
+from model.whisper import WhisperForConditionalGeneration, sinusoids
 
 SPECIALS = [
     "<|endoftext|>",
@@ -35,7 +35,7 @@ SPECIALS = [
 
 
 @cache
-def small_tokenizer() -> WhisperTokenizer:
+def small_tokenizer() -> Vocabulary:
     """Bytes, a few merges, five languages."""
     alphabet = sorted(ByteLevel.alphabet())
     space = "Ġ"
@@ -47,7 +47,7 @@ def small_tokenizer() -> WhisperTokenizer:
     text.pre_tokenizer = ByteLevel(add_prefix_space=False)
     text.decoder = ByteLevelDecoder()
     names = [*SPECIALS, *[f"<|{i * 0.02:.2f}|>" for i in range(1501)]]
-    return WhisperTokenizer(text, {name: len(words) + i for i, name in enumerate(names)})
+    return Vocabulary(text, {name: len(words) + i for i, name in enumerate(names)})
 
 
 @cache
@@ -71,9 +71,14 @@ def small_checkpoint(ending: float = -1.9) -> Checkpoint:
         pad_token_id=tokenizer.eot,
         bos_token_id=tokenizer.eot,
     )
-    torch.manual_seed(0)
     network = WhisperForConditionalGeneration(config).eval().requires_grad_(requires_grad=False)
     decoder = network.model.decoder
+    torch.manual_seed(0)
+    for module in network.model.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    with torch.no_grad():
+        network.model.encoder.embed_positions.weight.copy_(sinusoids(config.max_source_positions, config.d_model))
     with torch.no_grad():
         for name, weight in network.named_parameters():
             if weight.ndim > 1 and "embed_positions" not in name:
@@ -83,7 +88,7 @@ def small_checkpoint(ending: float = -1.9) -> Checkpoint:
             layer.encoder_attn.out_proj.weight *= 3
         # Else no row would ever end, or all at once.
         decoder.embed_tokens.weight[tokenizer.eot] *= ending
-    generation = GenerationConfig.derive(config, tokenizer)
+    generation = derive(config, tokenizer)
     return Checkpoint("small", Path(), network, config, generation, tokenizer, WhisperFeatureExtractor(), "")
 
 

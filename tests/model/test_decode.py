@@ -24,8 +24,8 @@ def decoder(heads: tuple[tuple[int, int], ...] = ()) -> BatchDecoder:
         vocab_size=checkpoint.config.vocab_size,
         eot=TOKENIZER.eot,
         no_timestamps=TOKENIZER.notimestamps,
-        suppress=generation.suppress_tokens,
-        begin_suppress=generation.begin_suppress_tokens,
+        suppress=generation.suppress_tokens or (),
+        begin_suppress=generation.begin_suppress_tokens or (),
         max_initial_timestamp=generation.max_initial_timestamp_index,
     )
     return BatchDecoder(checkpoint.model, rules, nospeech=TOKENIZER.nospeech, alignment_heads=heads)
@@ -36,7 +36,7 @@ def audio(rows: int = 6, positions: int = 100) -> torch.Tensor:
     """Encoder output of loud random features: rows that differ a lot."""
     features = 2 * torch.randn(rows, 80, 2 * positions, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
-        return small_checkpoint().model.model.encoder(features).clone()
+        return small_checkpoint().model.model.encoder.encode(features).clone()
 
 
 def row(**changes) -> DecodeRow:
@@ -57,8 +57,8 @@ def prompted(prompt: tuple[int, ...], **changes) -> DecodeRow:
 def reference() -> transformers.WhisperForConditionalGeneration:
     """The same weights in the reference."""
     checkpoint = small_checkpoint()
-    values = {k: v for k, v in checkpoint.config.to_dict().items() if k != "extra"}
-    config = transformers.WhisperConfig(**values, begin_suppress_tokens=None, attn_implementation="eager")
+    values = checkpoint.config.to_dict() | {"begin_suppress_tokens": None, "attn_implementation": "eager"}
+    config = transformers.WhisperConfig(**values)
     model = transformers.WhisperForConditionalGeneration(config).eval()
     missing, unexpected = model.load_state_dict(checkpoint.model.state_dict(), strict=False)
     assert set(missing) <= {"proj_out.weight"}
@@ -86,7 +86,7 @@ def test_greedy_tokens_equal_the_reference_s_generation_with_timestamps():
     )
     features = 2 * torch.randn(5, 80, 3000, generator=torch.Generator().manual_seed(9))
     with torch.inference_mode():
-        encoded = checkpoint.model.model.encoder(features)
+        encoded = checkpoint.model.model.encoder.encode(features)
     found = decoder().decode(encoded, None, [row(limit=60)] * 5)
     expected = model.generate(
         features,
@@ -207,7 +207,7 @@ def test_attention_is_that_of_the_query_that_chose_each_token(prefix, drafted):
     network = small_checkpoint().model.model.decoder
     with torch.inference_mode():
         cache_ = network.new_cache(audio()[2:3])
-        _, attention = network(tokens, torch.arange(tokens.shape[1])[None], cache_, heads)
+        _, attention = network.extend(tokens, torch.arange(tokens.shape[1])[None], cache_, heads)
     rows = len(prefix) + len(out.tokens) + int(out.ended)
     assert out.attention.shape[1] == rows
     expected = attention[0, :, len(head) - 1 : len(head) - 1 + rows]
@@ -248,7 +248,7 @@ def test_the_language_is_the_likeliest_language_token():
     with torch.inference_mode():
         cache_ = network.model.decoder.new_cache(audio())
         start = torch.full((6, 1), TOKENIZER.sot)
-        hidden, _ = network.model.decoder(start, torch.zeros_like(start), cache_)
+        hidden, _ = network.model.decoder.extend(start, torch.zeros_like(start), cache_)
         logits = network.logits(hidden[:, 0])
     assert found == logits[:, tokens].argmax(dim=1).tolist()
 

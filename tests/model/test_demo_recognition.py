@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ import transformers
 
 from model.hub import demo_folder
 from model.recognizer import WhisperRecognizer
-from model.transcribe import transcribe
 from model.types import SAMPLE_RATE, DecodeRequest, Word
 from tests.digits import SPEAKERS, WORDS, clip, errors, needs_recordings, say
 
@@ -96,16 +94,6 @@ def test_no_word_is_heard_in_silence_or_noise(loudness):
     (answer,) = recognizer().transcribe([DecodeRequest("silence", 0, audio, language="en", final=True)])
     recognizer().forget("silence")
     assert names(answer.words) == []
-
-
-def test_a_minute_is_transcribed_window_by_window():
-    spoken = say("george", 45, 7, every=4)
-    passages = list(transcribe(recognizer(), np.array_split(spoken.audio, 50), language="en"))
-    words = tuple(word for passage in passages for segment in passage.segments for word in segment.words)
-    assert len(passages) >= 2
-    assert passages[-1].end == len(spoken.audio) > 40 * SAMPLE_RATE
-    assert all(a.end <= b.start for a, b in pairwise(words))
-    assert errors(names(words), list(spoken.words)) <= 0.2 * len(spoken.words)
 
 
 @pytest.mark.filterwarnings("ignore")

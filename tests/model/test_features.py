@@ -6,7 +6,8 @@ import torch
 import transformers
 
 from model.config import ModelError
-from model.features import WhisperFeatureExtractor, log_mel_spectrogram, mel_filters, normalize
+from model.features import WhisperFeatureExtractor
+from model.spectrogram import log_mel_spectrogram, mel_filters, normalize
 
 
 def recording(seconds, seed=0, loudness=0.1):
@@ -113,8 +114,12 @@ def test_dither_adds_noise_of_that_deviation():
         (np.zeros(400, np.float32), {"sampling_rate": 8000}, "sampling_rate must be 16000, got 8000"),
         (np.zeros((2, 3, 4), np.float32), {}, "only mono audio is supported, got an array of 3 dimensions"),
         ([np.zeros((2, 400), np.float32)], {}, "only mono audio is supported, got a row of shape"),
-        ([np.zeros(400), np.zeros(500)], {"padding": False}, "rows of different lengths need padding"),
-        ([np.zeros(400), np.zeros(900)], {"max_length": 480, "truncation": False}, "all rows must fit max_length 480"),
+        ([np.zeros(400), np.zeros(500)], {"padding": False}, "rows of 400 and 500 make no rectangle"),
+        (
+            [np.zeros(400), np.zeros(900)],
+            {"max_length": 480, "truncation": False},
+            "rows of 480 and 900 make no rectangle",
+        ),
         (np.zeros(400, np.float32), {"padding": "left"}, "padding must be"),
         (np.zeros(400, np.float32), {"return_tensors": "tf"}, "return_tensors must be"),
         ([], {}, "no audio was given"),
@@ -156,3 +161,118 @@ def test_a_file_that_is_none_is_refused_by_name(tmp_path, text):
 def test_a_folder_without_the_file_is_refused(tmp_path):
     with pytest.raises(ModelError, match=r"holds no preprocessor_config.json"):
         WhisperFeatureExtractor.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"feature_size": 128, "dither": 0.1, "padding_side": "left", "of_tomorrow": 3}]
+)
+def test_a_configuration_is_the_references_both_ways(tmp_path, options):
+    ours, reference = WhisperFeatureExtractor(**options), transformers.WhisperFeatureExtractor(**options)
+
+    assert ours.to_dict() == reference.to_dict()
+    assert ours.save_pretrained(tmp_path / "a") == [str(tmp_path / "a" / "preprocessor_config.json")]
+    assert transformers.WhisperFeatureExtractor.from_pretrained(tmp_path / "a").to_dict() == reference.to_dict()
+    assert WhisperFeatureExtractor.from_pretrained(tmp_path / "a").to_dict() == ours.to_dict()
+    reference.save_pretrained(tmp_path / "b")
+    assert (
+        WhisperFeatureExtractor.from_json_file(tmp_path / "b" / "preprocessor_config.json").to_dict() == ours.to_dict()
+    )
+    assert repr(ours) == f"WhisperFeatureExtractor {ours.to_json_string()}"
+    with pytest.raises(ValueError, match="push_to_hub must be False"):
+        ours.save_pretrained(tmp_path, push_to_hub=True)
+
+
+def test_fields_may_be_set_otherwise_when_reading(tmp_path):
+    transformers.WhisperFeatureExtractor().save_pretrained(tmp_path)
+    arguments = {"feature_size": 128, "foo": 1, "return_unused_kwargs": True}
+
+    ours, unused = WhisperFeatureExtractor.from_pretrained(tmp_path, **arguments)
+    reference, expected = transformers.WhisperFeatureExtractor.from_pretrained(tmp_path, **arguments)
+
+    assert unused == expected == {"foo": 1}
+    assert ours.to_dict() == reference.to_dict()
+    assert WhisperFeatureExtractor.from_dict(reference.to_dict(), chunk_length=5).n_samples == 80_000
+
+
+@pytest.mark.parametrize("mels", [80, 128])
+@pytest.mark.parametrize("padding", ["max_length", "longest"])
+@pytest.mark.parametrize("max_length", [None, 20_001, 16_000])
+@pytest.mark.parametrize("multiple", [None, 160, 499])
+def test_every_way_of_padding_equals_the_reference(mels, padding, max_length, multiple):
+    rows = [recording(0.7, 1), recording(1.3, 2)]
+    options = {"padding": padding, "max_length": max_length, "pad_to_multiple_of": multiple, "sampling_rate": 16000}
+    options |= {"return_attention_mask": True, "return_tensors": "np"}
+    size = {"feature_size": mels, "chunk_length": 1, "padding_value": 0.01}
+
+    expected = transformers.WhisperFeatureExtractor(**size)(rows, **options)
+    batch = WhisperFeatureExtractor(**size)(rows, **options)
+
+    np.testing.assert_allclose(batch.input_features, expected.input_features, rtol=0, atol=5e-5)
+    np.testing.assert_array_equal(batch.attention_mask, expected.attention_mask)
+    assert batch.attention_mask.dtype == expected.attention_mask.dtype
+    assert batch.attention_mask.shape[1] == batch.input_features.shape[2]
+
+
+def test_padding_on_the_left_equals_the_reference():
+    rows = [recording(0.7, 1), recording(1.0, 2)]
+    options = {"sampling_rate": 16000, "return_attention_mask": True, "return_tensors": "np"}
+
+    expected = transformers.WhisperFeatureExtractor(padding_side="left", chunk_length=1)(rows, **options)
+    batch = WhisperFeatureExtractor(padding_side="left", chunk_length=1)(rows, **options)
+
+    np.testing.assert_allclose(batch.input_features, expected.input_features, rtol=0, atol=5e-5)
+    np.testing.assert_array_equal(batch.attention_mask, expected.attention_mask)
+
+
+def test_an_extractor_that_returns_masks_returns_one_entry_a_frame():
+    ours = WhisperFeatureExtractor(return_attention_mask=True, chunk_length=1)
+
+    assert ours(recording(0.5), sampling_rate=16000).attention_mask.shape == (1, 100)
+    assert "attention_mask" not in ours(recording(0.5), sampling_rate=16000, return_attention_mask=False)
+    assert ours(recording(0.5), sampling_rate=16000, do_normalize=True).attention_mask.sum() == 50
+
+
+def test_dither_is_drawn_as_the_reference_draws_it():
+    audio = recording(0.5)
+    features = []
+    for kind in (transformers.WhisperFeatureExtractor, WhisperFeatureExtractor):
+        torch.manual_seed(3)
+        features.append(
+            kind(dither=0.1, chunk_length=1)(audio, sampling_rate=16000, return_tensors="pt").input_features
+        )
+
+    torch.testing.assert_close(features[1], features[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"padding": "max_length", "max_length": 9}, {"truncation": True, "max_length": 5}, {"pad_to_multiple_of": 4}],
+)
+def test_padding_features_that_came_one_by_one_equals_the_reference(options):
+    rows = [{"input_features": np.full((n, 3), n, dtype=np.float32)} for n in (4, 7)]
+    options |= {"return_attention_mask": True, "return_tensors": "np"}
+    expected = transformers.WhisperFeatureExtractor().pad([dict(row) for row in rows], **options)
+
+    batch = WhisperFeatureExtractor().pad(rows, **options)
+
+    np.testing.assert_array_equal(batch.input_features, expected.input_features)
+    np.testing.assert_array_equal(batch.attention_mask, expected.attention_mask)
+    columns = {"input_features": [row["input_features"] for row in rows]}
+    np.testing.assert_array_equal(
+        WhisperFeatureExtractor().pad(columns, **options).input_features, batch.input_features
+    )
+    with pytest.raises(ValueError, match="max_length must be given"):
+        WhisperFeatureExtractor().pad(rows, truncation=True)
+
+
+def test_a_missing_sampling_rate_is_warned_of(caplog):
+    WhisperFeatureExtractor(chunk_length=1)(recording(0.1))
+
+    assert "sampling_rate was not given" in caplog.text
+
+
+def test_audio_too_short_for_a_frame_and_sides_that_are_none_are_refused():
+    with pytest.raises(ValueError, match="audio must have more than 200 samples, got 150"):
+        WhisperFeatureExtractor()(np.zeros(150, np.float32), padding="longest")
+    with pytest.raises(ValueError, match="padding_side must be 'left' or 'right', got 'top'"):
+        WhisperFeatureExtractor(padding_side="top")

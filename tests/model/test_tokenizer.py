@@ -1,311 +1,209 @@
-"""The tokenizer against the reference's, byte by byte."""
+"""The tokenizer against the reference's, byte by byte: prefixes, prompts, masks, special tokens, words."""
 
-import json
 import random
+from itertools import product
 
 import pytest
 import transformers
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from transformers.models.whisper.tokenization_whisper import LANGUAGES as REFERENCE_LANGUAGES
 from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE, _combine_tokens_into_words
 
-from model.config import ModelError
-from model.hub import demo_folder
-from model.languages import LANGUAGES, language_code
-from model.tokenizer import WhisperTokenizer
-from model.types import Task
-from tests.model.checkpoints import SPECIALS, TEXT_TOKENS, TINY_VOCABULARY, tiny_tokenizer
+from model.tokenizer import WhisperTokenizer, WhisperTokenizerFast
+from tests.model.texts import COMMANDS, SENTENCES, unicode_texts
+from tests.model.tokenizer_folders import write_vocabulary
 
-CORPUS = (
-    "", " ", "  two  spaces ", "\n\ttabs\r\nlines\n", "don't we'll I'M it's 'tis", "3.14159 1,000,000 ½ ² Ⅳ ١٢٣",
-    " So what's that? \"Well\" - (he said) 'never' [again]...", "e\u0301 \u00e9 \u1e9e ﬁ ǆ İstanbul ﷽",
-    " Alle Menschen sind frei und gleich an Würde und Rechten geboren.",
-    "Все люди рождаются свободными и равными", "人人生而自由,在尊严和权利上一律平等。",
-    "すべての人間は、生まれながらにして自由であり、",
-    "모든 인간은 태어날 때부터 자유로우며", "มนุษย์ทั้งหลายเกิดมามีอิสระ", "ທຸກຄົນເກີດມາມີອິດສະຫຼະ", "လူတိုင်းသည် တူညီ",
-    "सभी मनुष्यों को गौरव", "সমস্ত মানুষ স্বাধীনভাবে", "எல்லா மனிதர்களும்", "يولد جميع الناس أحرارًا", "כל בני האדם נולדו",
-    "ყველა ადამიანი", "Բոլոր մարդիկ", "ሰብአዊ ፍጡራን", "ཡོངས་སུ", "👩‍👩‍👧‍👦 🇩🇪 👍🏽 ♪♪♪ ♩ 𝔘𝔫𝔦 𐍈",
-    "\x00\x01\x7f\u200b\ufeff\u2028\ufffd",
-    "<|en|> is no command", "<|endoftext|>", "<| 0.00 |>", "a" * 500, "\U0010ffff", "ﷺ؟¿¡",
-)  # fmt: skip
+
+@pytest.fixture
+def full(demo_tokenizers):
+    return demo_tokenizers
 
 
 @pytest.fixture(scope="module")
-def full():
-    """The multilingual vocabulary, 51,865 tokens."""
-    return WhisperTokenizer.from_pretrained(demo_folder())
+def folder(tmp_path_factory):
+    return write_vocabulary(tmp_path_factory.mktemp("small"), 100, layout="unified")
 
 
-@pytest.fixture(scope="module")
-def reference():
-    return transformers.WhisperTokenizer.from_pretrained(demo_folder())
+@pytest.fixture
+def small(folder):
+    """A small vocabulary with Cantonese, to change."""
+    return WhisperTokenizer.from_pretrained(folder), transformers.WhisperTokenizer.from_pretrained(folder)
 
 
-@pytest.fixture(scope="module")
-def tiny(vocabulary):
-    return WhisperTokenizer.from_pretrained(vocabulary)
+def test_encoding_equals_the_reference_over_many_scripts(full):
+    ours, reference = full
+    for text in [*SENTENCES, *COMMANDS, *unicode_texts(600)]:
+        assert dict(ours(text)) == dict(reference(text)), text
+        assert ours.encode(text, add_special_tokens=False) == reference.encode(text, add_special_tokens=False)
 
 
-def random_texts(count, seed=3):
-    """Characters of every plane and script, in runs of one block each."""
-    rng = random.Random(seed)
-    texts = []
-    for _ in range(count):
-        runs = []
-        for _ in range(rng.randint(1, 6)):
-            block = rng.choice([32, 32, 64, 96, 160, *range(0x100, 0xD700, 0x80), 0xF900, 0x1F300, 0x10300, 0x20000])
-            runs.append("".join(chr(block + rng.randrange(128)) for _ in range(rng.randint(1, 12))))
-        texts.append(rng.choice(["", " "]).join(runs))
-    return texts
+def test_special_tokens_in_text_are_these_tokens_unless_they_are_split(full):
+    ours, reference = full
+
+    assert ours.encode("<|en|>", add_special_tokens=False) == [50259]
+    for text in COMMANDS:
+        split = ours(text, split_special_tokens=True)
+        assert dict(split) == dict(reference(text, split_special_tokens=True))
+        assert ours(text)["input_ids"] == reference(text)["input_ids"]
 
 
-def plain(texts):
-    """The reference takes special tokens written out for the tokens; we do not, so those are compared elsewhere."""
-    return [text for text in texts if "<|" not in text]
+def test_every_token_and_id_equals_the_reference(full):
+    ours, reference = full
+    ids = range(len(reference) + 2)
+
+    assert len(ours) == len(reference) == 51865
+    assert ours.vocab_size == reference.vocab_size
+    assert ours.convert_ids_to_tokens(ids) == reference.convert_ids_to_tokens(ids)
+    tokens = [token for token in ours.convert_ids_to_tokens(ids) if token is not None]
+    assert ours.convert_tokens_to_ids(tokens) == reference.convert_tokens_to_ids(tokens)
+    assert ours.get_vocab() == reference.get_vocab()
+    assert ours.convert_tokens_to_ids("no such token") == reference.convert_tokens_to_ids("no such token")
+    assert ours.get_added_vocab() == reference.get_added_vocab()
 
 
-def test_encoding_equals_the_reference_over_many_scripts(full, reference):
-    for text in plain([*CORPUS, *random_texts(1500)]):
-        assert list(full.encode(text)) == reference.encode(text, add_special_tokens=False), text
+def test_special_tokens_equal_the_reference(full):
+    ours, reference = full
+
+    assert ours.all_special_tokens == reference.all_special_tokens
+    assert ours.all_special_ids == reference.all_special_ids
+    assert ours.special_tokens_map == reference.special_tokens_map
+    for name in ("bos", "eos", "unk", "pad", "sep", "cls", "mask"):
+        for kind in ("token", "token_id"):
+            assert getattr(ours, f"{name}_{kind}") == getattr(reference, f"{name}_{kind}")
+    assert ours.model_input_names == reference.model_input_names
+    assert (ours.padding_side, ours.truncation_side) == (reference.padding_side, reference.truncation_side)
+    assert ours.model_max_length == reference.model_max_length == 448
+    assert ours.num_special_tokens_to_add() == reference.num_special_tokens_to_add()
 
 
-def test_decoding_gives_back_every_text(full):
-    for text in [*CORPUS, *random_texts(1500, seed=4)]:
-        assert full.decode(full.encode(text)) == text
+def test_special_tokens_may_be_set(small):
+    for tokenizer in small:
+        tokenizer.pad_token = "!"
+        tokenizer.cls_token_id = 5
+        tokenizer.add_special_tokens({"sep_token": "<sep>", "additional_special_tokens": ["<a>", "<b>"]})
+        tokenizer.add_tokens(["Zwölfboxkämpfer", "<a>"])
+    ours, reference = small
+
+    assert ours.special_tokens_map == reference.special_tokens_map
+    assert ours.all_special_ids == reference.all_special_ids
+    assert len(ours) == len(reference)
+    text = "ein Zwölfboxkämpfer <sep> <b>"
+    assert ours.encode(text) == reference.encode(text)
+    ids = ours.encode(text)
+    assert ours.decode(ids, skip_special_tokens=True) == reference.decode(ids, skip_special_tokens=True)
+    assert ours.split_words(ours.encode("Zwölfboxkämpfer", add_special_tokens=False))[0][0] == "Zwölfboxkämpfer"
+    with pytest.raises(ValueError, match=r"must be one of bos_token, .*, got 'end_token'"):
+        ours.add_special_tokens({"end_token": "x"})
+    with pytest.raises(ValueError, match="pad_token must be a token's text, got 3"):
+        ours.pad_token = 3
 
 
-def test_decoding_equals_the_reference_for_any_tokens(full, reference):
-    rng = random.Random(8)
-    for _ in range(1500):
-        # Mostly broken UTF-8: tokens are cut from their characters.
-        tokens = [rng.randrange(rng.choice([256, 5000, 50257, 50364])) for _ in range(rng.randint(0, 12))]
-        tokens = [token for token in tokens if token != full.startofprev]  # the reference drops what it begins
-        assert full.decode(tokens) == reference.decode(tokens, skip_special_tokens=True)
-        assert full.decode(tokens, skip_special_tokens=False) == reference.decode(tokens)
+def test_prefixes_equal_the_reference(small):
+    ours, reference = small
+    languages = (None, "en", "german", "Haitian Creole", "MANDARIN", "yue", "haw")
+    for language, task, stamps in product(languages, (None, "transcribe", "translate"), (None, True, False)):
+        for tokenizer in small:
+            tokenizer.set_prefix_tokens(language=language, task=task, predict_timestamps=stamps)
+
+        assert ours.prefix_tokens == reference.prefix_tokens
+        assert (ours.language, ours.task) == (reference.language, reference.task)
+        assert ours("one", "two") == dict(reference("one", "two"))
+        for build in ("build_inputs_with_special_tokens", "get_special_tokens_mask"):
+            for arguments in (([5, 6],), ([5], [6])):
+                assert getattr(ours, build)(*arguments) == getattr(reference, build)(*arguments)
+        mask = ours.get_special_tokens_mask(ours("x")["input_ids"], already_has_special_tokens=True)
+        assert mask == reference.get_special_tokens_mask(ours("x")["input_ids"], already_has_special_tokens=True)
 
 
-def test_every_token_has_the_references_text(full, reference):
-    tokens = range(full.vocab_size)
+def test_every_language_has_the_references_token(small):
+    ours, reference = small
+    for language in (*TO_LANGUAGE_CODE, *TO_LANGUAGE_CODE.values()):
+        ours.set_prefix_tokens(language=language)
+        reference.set_prefix_tokens(language=language)
+        assert ours.prefix_tokens == reference.prefix_tokens
 
-    assert full.vocab_size == 51865
-    assert [full.decode_with_timestamps([t]) for t in tokens] == [
-        super(type(reference), reference).decode([t]) for t in tokens
-    ]
+
+@pytest.mark.parametrize("no_timestamps", [True, False])
+def test_decoder_prompts_equal_the_reference_and_stay_set(small, no_timestamps):
+    ours, reference = small
+    arguments = {"task": "translate", "language": "french", "no_timestamps": no_timestamps}
+
+    assert ours.get_decoder_prompt_ids(**arguments) == reference.get_decoder_prompt_ids(**arguments)
+    assert ours.get_decoder_prompt_ids(task="transcribe") == reference.get_decoder_prompt_ids(task="transcribe")
+    assert ours.prefix_tokens == reference.prefix_tokens
 
 
-def test_special_tokens_equal_the_reference(full, reference):
-    ids = reference.convert_tokens_to_ids
+def test_a_prefix_that_cannot_be_is_refused_and_changes_nothing(small, tmp_path):
+    ours, _ = small
+    before = ours.prefix_tokens
+    with pytest.raises(ValueError, match=r"language must be a code such as 'en' .* got 'klingon'"):
+        ours.set_prefix_tokens(language="Klingon", task="translate")
+    with pytest.raises(ValueError, match="task must be one of transcribe, translate, got 'sing'"):
+        ours.set_prefix_tokens(task="sing")
+    assert ours.prefix_tokens == before
+    older = WhisperTokenizer.from_pretrained(write_vocabulary(tmp_path, 99))
+    with pytest.raises(ValueError, match=r"got 'cantonese': it has no <\|yue\|>"):
+        older.set_prefix_tokens(language="cantonese")
 
-    assert full.eot == reference.eos_token_id == 50257
-    assert full.sot == ids("<|startoftranscript|>")
-    assert full.startofprev == ids("<|startofprev|>")
-    assert full.startoflm == ids("<|startoflm|>")
-    assert full.nospeech == ids("<|nospeech|>")
-    assert full.notimestamps == ids("<|notimestamps|>")
-    assert full.timestamp_begin == ids("<|0.00|>")
-    assert full.multilingual
+
+@pytest.mark.parametrize("text", ["Hello there", "  spaces around \n", "", "naïve 日本"])
+def test_prompts_equal_the_reference(full, text):
+    ours, reference = full
+
+    assert ours.get_prompt_ids(text).tolist() == reference.get_prompt_ids(text).tolist()
+    tensor = ours.get_prompt_ids(text, return_tensors="pt")
+    assert tensor.equal(reference.get_prompt_ids(text, return_tensors="pt"))
+    assert ours.get_prompt_ids(text, return_tensors=None) == tensor.tolist()
+
+
+def test_a_prompt_with_a_special_token_is_refused(full):
+    with pytest.raises(ValueError, match=r"has the special token <\|de\|>"):
+        full[0].get_prompt_ids("a <|de|> b")
+
+
+def test_a_mask_of_tokens_that_have_their_special_ones_takes_no_second_text(full):
+    with pytest.raises(ValueError, match="token_ids_1 must be None"):
+        full[0].get_special_tokens_mask([5], [6], already_has_special_tokens=True)
 
 
 @pytest.mark.parametrize(
-    ("language", "task"), [("en", Task.TRANSCRIBE), ("de", Task.TRANSLATE), ("su", Task.TRANSLATE)]
+    "language", ["english", "japanese", "cantonese", "chinese", "thai", "lao", "myanmar", "russian"]
 )
-@pytest.mark.parametrize("timestamps", [True, False])
-def test_start_sequences_equal_the_reference(full, reference, language, task, timestamps):
-    reference.set_prefix_tokens(language=language, task=task.value, predict_timestamps=timestamps)
+def test_words_equal_the_reference(full, language):
+    ours, reference = full
+    for text in [*SENTENCES, *unicode_texts(30, seed=9)]:
+        tokens = ours.encode(text, add_special_tokens=False)
+        words, word_tokens, _ = _combine_tokens_into_words(reference, tokens, language)
 
-    assert list(full.sot_sequence(language, task, timestamps=timestamps)) == reference.prefix_tokens
+        split = ours.split_words(tokens, language)
 
-
-def test_words_equal_the_references(full, reference):
-    for text in plain(CORPUS):
-        for language, name in (("en", "english"), ("ja", "japanese"), ("yue", "cantonese"), ("ru", "russian")):
-            tokens = list(full.encode(text))
-            words, word_tokens, _ = _combine_tokens_into_words(reference, tokens, name)
-
-            split = full.split_words(tokens, language=language)
-
-            assert [word for word, _ in split] == words, (text, language)
-            assert [list(ids) for _, ids in split] == word_tokens
+        assert [word for word, _ in split] == words, text
+        assert [list(ids) for _, ids in split] == word_tokens
 
 
-def test_vocab_and_merges_files_are_the_same_vocabulary(full, tmp_path):
-    spec = json.loads((demo_folder() / "tokenizer.json").read_text())
-    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in spec["model"]["merges"]]
-    (tmp_path / "vocab.json").write_text(json.dumps(spec["model"]["vocab"]))
-    (tmp_path / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
-    added = {token["content"]: token["id"] for token in spec["added_tokens"]}
-    (tmp_path / "added_tokens.json").write_text(json.dumps(added))
+def test_words_follow_the_tokenizers_language_and_special_tokens_stand_alone(folder):
+    ours = WhisperTokenizer.from_pretrained(folder, language="japanese")
+    tokens = ours.encode("いい天気")
 
-    old = WhisperTokenizer.from_pretrained(tmp_path)
-
-    assert old.languages == full.languages
-    for text in [*CORPUS, *random_texts(300, seed=5)]:
-        assert old.encode(text) == full.encode(text)
-        assert old.decode(old.encode(text)) == text
-
-
-def test_cantonese_is_put_in_its_place(full):
-    large = full.with_cantonese()
-
-    assert large.vocab_size == 51866
-    assert large.languages["yue"] == 50358
-    assert large.languages | {"yue": 0} == full.languages | {"yue": 0}
-    assert (large.translate, large.transcribe) == (50359, 50360)
-    assert (large.nospeech, large.notimestamps, large.timestamp_begin) == (50363, 50364, 50365)
-    assert large.decode_with_timestamps([50358, 50360, 50365, 51865]) == "<|yue|><|transcribe|><|0.00|><|30.00|>"
-    assert large.encode(" as before") == full.encode(" as before")
-
-
-def test_an_english_only_vocabulary_names_no_language():
-    specials = {content: 50256 + i for i, content in enumerate(SPECIALS)}
-    english = WhisperTokenizer(tiny_tokenizer(), specials)
-
-    assert not english.multilingual
-    assert english.languages == {}
-    assert english.timestamp_begin == 50363
-    assert english.sot_sequence() == (50257,)
-    assert english.sot_sequence(None, timestamps=False) == (50257, 50362)
-    with pytest.raises(ValueError, match="can only transcribe 'en', got transcribe 'de'"):
-        english.sot_sequence("de")
-    with pytest.raises(ValueError, match="can only transcribe 'en', got translate 'en'"):
-        english.sot_sequence("en", Task.TRANSLATE)
-
-
-def test_special_tokens_in_text_are_text(tiny):
-    for text in ("<|startoftranscript|>", " ok <|endoftext|><|0.00|> <|en|>"):
-        tokens = tiny.encode(text)
-
-        assert max(tokens) < TEXT_TOKENS
-        assert tiny.decode(tokens) == text
-
-
-def test_decoding_leaves_out_what_is_no_text(tiny):
-    tokens = [
-        *tiny.sot_sequence("de"), tiny.timestamp_begin, *tiny.encode(" Hallo"), tiny.timestamp_begin + 54, tiny.eot,
+    assert [word for word, _ in ours.split_words(tokens)] == [
+        "<|startoftranscript|>", "<|ja|>", "<|notimestamps|>", "い", "い", "天", "気", "<|endoftext|>",
     ]  # fmt: skip
-
-    assert tiny.decode(tokens) == " Hallo"
-    assert tiny.decode(tokens, skip_special_tokens=False) == (
-        "<|startoftranscript|><|de|><|transcribe|> Hallo<|endoftext|>"
-    )
-    assert tiny.decode_with_timestamps(tokens, skip_special_tokens=True) == "<|0.00|> Hallo<|1.08|>"
-    assert tiny.decode_with_timestamps(tokens).startswith("<|startoftranscript|><|de|><|transcribe|><|0.00|>")
+    assert [word for word, _ in ours.split_words(tokens[3:-1], "english")] == ["いい天気"]
 
 
-def test_timestamps_are_the_last_1501_tokens(tiny):
-    assert tiny.vocab_size == TINY_VOCABULARY
-    assert not tiny.is_timestamp(tiny.notimestamps)
-    assert tiny.is_timestamp(tiny.timestamp_begin)
-    assert tiny.is_timestamp(tiny.timestamp_begin + 1500)
-    assert not tiny.is_timestamp(tiny.timestamp_begin + 1501)
+def test_splitting_any_tokens_loses_nothing(full):
+    ours, _ = full
+    rng = random.Random(5)
+    for _ in range(200):
+        tokens = [rng.randrange(51865) for _ in range(rng.randint(0, 12))]
+        words = ours.split_words(tokens, rng.choice(["en", "ja"]))
+        assert [token for _, ids in words for token in ids] == tokens
 
 
-def test_timestamps_missing_from_the_file_are_known(tmp_path):
-    spec = json.loads(tiny_tokenizer().to_str())
-    spec["added_tokens"] = [t for t in spec["added_tokens"] if t["special"]]
-    (tmp_path / "tokenizer.json").write_text(json.dumps(spec))
-    old = WhisperTokenizer.from_pretrained(tmp_path)
+def test_timestamp_ids_equal_the_reference(full):
+    ours, reference = full
 
-    assert old.vocab_size == TINY_VOCABULARY
-    assert old.decode_with_timestamps([old.timestamp_begin + 1]) == "<|0.02|>"
+    assert ours.timestamp_ids() == reference.timestamp_ids()
+    assert ours.timestamp_ids(0.04) == reference.timestamp_ids(0.04)
 
 
-def test_words_a_finetune_added_are_text(tmp_path):
-    tokenizer = tiny_tokenizer()
-    tokenizer.add_tokens(["Zwölfboxkämpfer"])
-    tokenizer.save(str(tmp_path / "tokenizer.json"))
-    ours = WhisperTokenizer.from_pretrained(tmp_path)
-
-    assert ours.encode("Zwölfboxkämpfer") == (TINY_VOCABULARY,)
-    assert ours.decode([TINY_VOCABULARY]) == "Zwölfboxkämpfer"
-
-
-@settings(max_examples=300)
-@given(st.lists(st.integers(0, TEXT_TOKENS - 1), max_size=30), st.sampled_from(["en", "ja", None]), st.booleans())
-def test_splitting_any_tokens_loses_nothing(tiny, tokens, language, merge):
-    words = tiny.split_words(tokens, language=language, merge=merge)
-
-    assert [token for _, ids in words for token in ids] == tokens
-    assert "".join(word for word, _ in words) == tiny.decode(tokens)
-    assert all(ids for _, ids in words)
-
-
-def test_half_a_character_at_the_end_is_a_word_of_its_own_until_it_is_whole(tiny):
-    tokens = tiny.encode("いい天気𐍈")
-    assert len(tiny.encode("𐍈")) == 4, "the vocabulary knows its bytes only"
-
-    half = tiny.split_words(tokens[:-1], language="ja")
-    whole = tiny.split_words(tokens, language="ja")
-
-    assert half[-1] == ("\ufffd", tokens[-4:-1])
-    assert whole[-1] == ("𐍈", tokens[-4:])
-    assert half[:-1] == whole[:-1]
-
-
-def test_punctuation_goes_with_its_word_if_asked(tiny):
-    tokens = tiny.encode(' He said, "no (really)!" - yes')
-
-    assert [word for word, _ in tiny.split_words(tokens)] == [
-        " He", " said,", ' "no', ' (really)!"', " -", " yes",
-    ]  # fmt: skip
-    assert [word for word, _ in tiny.split_words(tokens, merge=False)][:3] == [" He", " said", ","]
-
-
-def test_special_tokens_are_words_of_their_own(tiny):
-    tokens = [tiny.timestamp_begin, *tiny.encode(" one two"), tiny.timestamp_begin + 50]
-
-    assert [word for word, _ in tiny.split_words(tokens)] == ["<|0.00|>", " one", " two", "<|1.00|>"]
-
-
-@pytest.mark.parametrize("token", [-1, TINY_VOCABULARY])
-def test_an_id_that_is_no_token_is_refused(tiny, token):
-    for method in (tiny.decode, tiny.decode_with_timestamps, tiny.split_words):
-        with pytest.raises(ValueError, match=f"token must be in the vocabulary of {TINY_VOCABULARY}, got {token}"):
-            method([token])
-
-
-def test_a_language_the_vocabulary_lacks_is_refused(tiny):
-    with pytest.raises(ValueError, match=r"language must be one of en, zh, .*, got 'yue'"):
-        tiny.sot_sequence("yue")
-
-
-def test_detection_starts_with_the_start_token_alone(tiny):
-    assert tiny.sot_sequence(None) == (tiny.sot,)
-
-
-def test_the_languages_are_the_references():
-    assert dict(LANGUAGES) == REFERENCE_LANGUAGES
-    assert list(LANGUAGES) == list(REFERENCE_LANGUAGES), "the order is that of the ids"
-    for name, code in TO_LANGUAGE_CODE.items():
-        assert language_code(name.title()) == language_code(code) == code
-
-
-def test_an_unknown_language_is_refused_by_name():
-    with pytest.raises(ValueError, match="got 'klingon'"):
-        language_code("klingon")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", "tokenizer.json is not a tokenizer"),
-        ('{"model": {"vocab": {}}, "added_tokens": []}', "tokenizer.json is not a tokenizer"),
-        (None, "holds no tokenizer.json, nor vocab.json with merges.txt"),
-    ],
-)
-def test_a_folder_without_a_vocabulary_is_refused(tmp_path, content, message):
-    if content is not None:
-        (tmp_path / "tokenizer.json").write_text(content)
-
-    with pytest.raises(ModelError, match=message):
-        WhisperTokenizer.from_pretrained(tmp_path)
-
-
-def test_a_vocabulary_of_another_model_is_refused(tmp_path):
-    spec = json.loads(tiny_tokenizer().to_str())
-    spec["added_tokens"] = []
-    (tmp_path / "tokenizer.json").write_text(json.dumps(spec))
-
-    with pytest.raises(ModelError, match=r"not a Whisper's: it has no <\|endoftext\|>"):
-        WhisperTokenizer.from_pretrained(tmp_path)
+def test_the_older_name_is_the_same_class():
+    assert WhisperTokenizerFast is WhisperTokenizer

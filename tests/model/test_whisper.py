@@ -39,8 +39,8 @@ def test_encoder_and_logits_equal_the_reference(shape, positions, tmp_path):
     features, tokens = features_for(reference.config), tokens_for(reference.config, 1, 24)
     with torch.inference_mode():
         expected = reference(input_features=features, decoder_input_ids=tokens)
-        audio = ours.model.encoder(features)
-        logits = ours(features, tokens)
+        audio = ours.model.encoder.encode(features)
+        logits = ours(features, decoder_input_ids=tokens).logits
 
     assert logits.argmax(-1).unique().numel() >= 8, "weights too tame to prove anything"
     torch.testing.assert_close(audio, expected.encoder_last_hidden_state, rtol=0, atol=1e-4)
@@ -56,25 +56,25 @@ def test_fewer_frames_use_the_first_positions(small):
             if source is not None and source.shape == weight.shape:
                 weight.copy_(source)
         expected = shorter.model.encoder(features).last_hidden_state
-        audio = small.model.encoder(features)
+        audio = small.model.encoder.encode(features)
 
     torch.testing.assert_close(audio, expected, rtol=0, atol=1e-5)
 
 
 def test_more_frames_than_positions_are_refused(small):
     with pytest.raises(ValueError, match="at most 100 log-mel frames fit the encoder, got 102"):
-        small.model.encoder(torch.zeros(1, 80, 102))
+        small.model.encoder.encode(torch.zeros(1, 80, 102))
 
 
 @torch.inference_mode()
 def test_decoding_step_by_step_equals_teacher_forcing(small):
     features, tokens = features_for(small.config, 2), tokens_for(small.config, 2, 20)
-    expected = small(features, tokens)
-    cache = small.model.decoder.new_cache(small.model.encoder(features))
+    expected = small(features, decoder_input_ids=tokens).logits
+    cache = small.model.decoder.new_cache(small.model.encoder.encode(features))
     logits = []
     for first, end in [(0, 7), (7, 8), (8, 9), (9, 16), (16, 20)]:
         positions = torch.arange(first, end).expand(2, -1)
-        hidden, _ = small.model.decoder(tokens[:, first:end], positions, cache)
+        hidden, _ = small.model.decoder.extend(tokens[:, first:end], positions, cache)
         logits.append(small.logits(hidden))
 
     torch.testing.assert_close(torch.cat(logits, 1), expected, rtol=0, atol=1e-5)
@@ -83,11 +83,11 @@ def test_decoding_step_by_step_equals_teacher_forcing(small):
 @torch.inference_mode()
 def test_a_rejected_draft_is_overwritten(small):
     features, tokens = features_for(small.config), tokens_for(small.config, 1, 12)
-    expected = small(features, tokens)
-    cache = small.model.decoder.new_cache(small.model.encoder(features))
+    expected = small(features, decoder_input_ids=tokens).logits
+    cache = small.model.decoder.new_cache(small.model.encoder.encode(features))
     draft = torch.cat([tokens[:, :5], tokens_for(small.config, 1, 7, seed=9)], 1)
-    small.model.decoder(draft, torch.arange(12)[None], cache)
-    hidden, _ = small.model.decoder(tokens[:, 5:], torch.arange(5, 12)[None], cache)
+    small.model.decoder.extend(draft, torch.arange(12)[None], cache)
+    hidden, _ = small.model.decoder.extend(tokens[:, 5:], torch.arange(5, 12)[None], cache)
 
     torch.testing.assert_close(small.logits(hidden), expected[:, 5:], rtol=0, atol=1e-5)
 
@@ -96,20 +96,20 @@ def test_a_rejected_draft_is_overwritten(small):
 def test_ragged_rows_with_garbage_padding_equal_single_rows(small):
     lengths, audio_lengths = [9, 3, 14], torch.tensor([50, 17, 30])
     features, tokens = features_for(small.config, 3), tokens_for(small.config, 3, 14)
-    audio = small.model.encoder(features)
+    audio = small.model.encoder.encode(features)
     singles = []
     for row, (length, heard) in enumerate(zip(lengths, audio_lengths, strict=True)):
         cache = small.model.decoder.new_cache(audio[row : row + 1, :heard])
-        hidden, _ = small.model.decoder(tokens[row : row + 1, :length], torch.arange(length)[None], cache)
-        last, _ = small.model.decoder(torch.tensor([[5]]), torch.tensor([[length]]), cache)
+        hidden, _ = small.model.decoder.extend(tokens[row : row + 1, :length], torch.arange(length)[None], cache)
+        last, _ = small.model.decoder.extend(torch.tensor([[5]]), torch.tensor([[length]]), cache)
         singles.append(torch.cat([hidden, last], 1)[0])
 
     # What is beyond a row's audio and beyond its tokens must not matter, whatever it is.
     for row, heard in enumerate(audio_lengths):
         audio[row, heard:] = 100.0
     cache = small.model.decoder.new_cache(audio, audio_lengths)
-    hidden, _ = small.model.decoder(tokens, torch.arange(14).expand(3, -1), cache)
-    step, _ = small.model.decoder(torch.full((3, 1), 5), torch.tensor(lengths)[:, None], cache)
+    hidden, _ = small.model.decoder.extend(tokens, torch.arange(14).expand(3, -1), cache)
+    step, _ = small.model.decoder.extend(torch.full((3, 1), 5), torch.tensor(lengths)[:, None], cache)
 
     for row, length in enumerate(lengths):
         torch.testing.assert_close(hidden[row, :length], singles[row][:length], rtol=0, atol=1e-5)
@@ -119,12 +119,12 @@ def test_ragged_rows_with_garbage_padding_equal_single_rows(small):
 @torch.inference_mode()
 def test_rows_that_leave_the_batch_do_not_disturb_the_others(small):
     features, tokens = features_for(small.config, 3), tokens_for(small.config, 3, 6)
-    expected = small(features, tokens)
-    cache = small.model.decoder.new_cache(small.model.encoder(features))
-    small.model.decoder(tokens[:, :5], torch.arange(5).expand(3, -1), cache)
+    expected = small(features, decoder_input_ids=tokens).logits
+    cache = small.model.decoder.new_cache(small.model.encoder.encode(features))
+    small.model.decoder.extend(tokens[:, :5], torch.arange(5).expand(3, -1), cache)
     rows = torch.tensor([2, 0])
     kept: DecoderCache = cache.select(rows)
-    hidden, _ = small.model.decoder(tokens[rows, 5:], torch.full((2, 1), 5), kept)
+    hidden, _ = small.model.decoder.extend(tokens[rows, 5:], torch.full((2, 1), 5), kept)
 
     torch.testing.assert_close(small.logits(hidden), expected[rows, 5:], rtol=0, atol=1e-5)
 
@@ -134,8 +134,8 @@ def test_alignment_attention_equals_the_references_cross_attention(small, small_
     features, tokens = features_for(small.config, 2), tokens_for(small.config, 2, 11)
     expected = small_reference(input_features=features, decoder_input_ids=tokens, output_attentions=True)
     heads = [(1, 3), (0, 1), (1, 0)]
-    cache = small.model.decoder.new_cache(small.model.encoder(features))
-    _, attention = small.model.decoder(tokens, torch.arange(11).expand(2, -1), cache, heads)
+    cache = small.model.decoder.new_cache(small.model.encoder.encode(features))
+    _, attention = small.model.decoder.extend(tokens, torch.arange(11).expand(2, -1), cache, heads)
 
     assert attention is not None
     for at, (layer, head) in enumerate(heads):
@@ -144,8 +144,8 @@ def test_alignment_attention_equals_the_references_cross_attention(small, small_
 
 def test_the_alignment_attention_of_padding_is_zero(small):
     features, tokens = features_for(small.config, 2), tokens_for(small.config, 2, 4)
-    cache = small.model.decoder.new_cache(small.model.encoder(features), torch.tensor([50, 20]))
-    _, attention = small.model.decoder(tokens, torch.arange(4).expand(2, -1), cache, [(0, 0)])
+    cache = small.model.decoder.new_cache(small.model.encoder.encode(features), torch.tensor([50, 20]))
+    _, attention = small.model.decoder.extend(tokens, torch.arange(4).expand(2, -1), cache, [(0, 0)])
 
     assert attention is not None
     assert attention[1, :, :, 20:].abs().max() == 0

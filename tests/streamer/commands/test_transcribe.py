@@ -1,4 +1,4 @@
-"""`streamer transcribe`, with a recognizer that reads levels."""
+"""`streamer transcribe`, with a transcriber that reads levels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from streamer.__main__ import run
 from streamer.commands import transcribe
 from streamer.commands.outcome import Exit
-from tests.fakes import LevelRecognizer
+from tests.fakes import LevelTranscriber
 from tests.streamer.commands.console import one_line, sound_file
 from tests.streamer.harness import sentence
 
@@ -17,7 +17,7 @@ from tests.streamer.harness import sentence
 @pytest.fixture
 def levels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `transcribe` read levels."""
-    monkeypatch.setattr(transcribe, "load_recognizer", lambda _: LevelRecognizer())
+    monkeypatch.setattr(transcribe, "load_transcriber", lambda _: LevelTranscriber())
 
 
 @pytest.mark.usefixtures("levels")
@@ -76,3 +76,20 @@ def test_a_language_the_model_does_not_know_is_a_mistake_on_the_command_line(tmp
 
     assert run(["transcribe", file, "--language", "xx"]) == Exit.USAGE
     assert "--language must be one of de, en, got 'xx'" in one_line(capsys.readouterr().err)
+
+
+def test_files_are_transcribed_as_many_at_once_as_wanted(tmp_path, capsys, monkeypatch):
+    transcriber = LevelTranscriber()
+    monkeypatch.setattr(transcribe, "load_transcriber", lambda _: transcriber)
+    files = [sound_file(tmp_path / f"{number}.wav", sentence(number)) for number in range(1, 6)]
+
+    assert run(["transcribe", *files, "--batch", "2"]) == Exit.OK
+
+    assert transcriber.batches == [2, 2, 1]
+    assert capsys.readouterr().out.split() == ["w1", "w2", "w3", "w4", "w5"]
+
+
+@pytest.mark.usefixtures("levels")
+def test_a_batch_of_no_files_is_a_mistake_on_the_command_line(tmp_path, capsys):
+    assert run(["transcribe", sound_file(tmp_path / "a.wav", sentence(1)), "--batch", "0"]) == Exit.USAGE
+    assert "--batch must be at least 1, got 0" in one_line(capsys.readouterr().err)

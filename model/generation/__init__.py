@@ -1,0 +1,1 @@
+"""Decoding by search: everything between one forward pass and `generate`."""

@@ -1,0 +1,134 @@
+"""Speech recognition in one call: a file or samples in, text out.
+
+Source: transformers pipelines/automatic_speech_recognition.py, for Whisper and without chunks of a fixed length: long
+recordings go through `generate`'s own long form.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+
+from model.processor import WhisperProcessor
+from model.types import Samples
+from model.whisper import WhisperForConditionalGeneration
+
+TASK = "automatic-speech-recognition"
+BEAMS = 5
+"""As openai/whisper's command and the reference's pipeline search, unless the checkpoint's configuration says else."""
+
+
+class SpeechRecognitionPipeline:
+    """Call it with audio."""
+
+    def __init__(self, model: WhisperForConditionalGeneration, processor: WhisperProcessor) -> None:
+        self.model = model
+        self.processor = processor
+
+    def __call__(
+        self,
+        inputs: str | Path | bytes | Samples | Mapping[str, Any],
+        *,
+        return_timestamps: bool = False,
+        generate_kwargs: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Transcribe one recording.
+
+        inputs: path or content of a sound file, (n,) samples at the extractor's rate, or a dictionary with them as
+        `raw` or `array` and their `sampling_rate`. return_timestamps: also return `chunks`, the segments with text and
+        `timestamp` (start, end) in seconds; more than 30 s need it. generate_kwargs: arguments of `generate`.
+
+        Returns a dictionary with `text`. Raises ValueError for what is no audio, and what `generate` raises.
+        """
+        if return_timestamps not in {True, False}:
+            raise ValueError(
+                f"return_timestamps must be true or false, got {return_timestamps!r}; for times of words call "
+                "`generate` with return_token_timestamps=True"
+            )
+        extractor = self.processor.feature_extractor
+        audio = _samples(inputs, extractor.sampling_rate)
+        long = len(audio) > extractor.n_samples
+        features = extractor(
+            audio,
+            sampling_rate=extractor.sampling_rate,
+            truncation=not long,
+            padding="longest" if long else "max_length",
+            return_attention_mask=True,
+            return_tensors="pt",
+        ).to(self.model.device, dtype=self.model.dtype)
+        config = copy.copy(self.model.generation_config)
+        if config.num_beams in {None, 1}:
+            config.num_beams = BEAMS
+        given = {"generation_config": config} | dict(generate_kwargs or {})
+        if return_timestamps:
+            given |= {"return_timestamps": True, "return_segments": True}
+        found: Any = self.model.generate(**features, **given)
+        if not return_timestamps:
+            return {"text": self.processor.batch_decode(found, skip_special_tokens=True)[0]}
+        chunks = [
+            {
+                "timestamp": (round(float(segment["start"]), 2), round(float(segment["end"]), 2)),
+                "text": self.processor.decode(segment["tokens"], skip_special_tokens=True),
+            }
+            for segment in found["segments"][0]
+        ]
+        return {"text": "".join(chunk["text"] for chunk in chunks), "chunks": [one for one in chunks if one["text"]]}
+
+
+def pipeline(
+    task: str = TASK,
+    model: str | Path | WhisperForConditionalGeneration | None = None,
+    *,
+    processor: WhisperProcessor | None = None,
+    dtype: torch.dtype | str | None = None,
+    device: int | str | torch.device | None = None,
+) -> SpeechRecognitionPipeline:
+    """Build a pipeline.
+
+    task: automatic-speech-recognition, the only one there is; model: a network, or any name that `from_pretrained`
+    takes; processor: if None, the one that lies with the model; device: a torch device, or the number of a GPU.
+    Raises ValueError for another task, or a network without a processor.
+    """
+    if task != TASK:
+        raise ValueError(f"task must be {TASK}, got {task!r}")
+    if model is None:
+        raise ValueError("model must be a name or a network, got None")
+    if isinstance(model, WhisperForConditionalGeneration):
+        if processor is None:
+            raise ValueError("a network that is loaded already needs its processor")
+        network = model
+    else:
+        network = WhisperForConditionalGeneration.from_pretrained(model, dtype=dtype)
+        processor = processor or WhisperProcessor.from_pretrained(model)
+    if device is not None:
+        network = network.to(torch.device("cuda", device) if isinstance(device, int) else torch.device(device))
+    return SpeechRecognitionPipeline(network.eval(), processor)
+
+
+def _samples(inputs: str | Path | bytes | Samples | Mapping[str, Any], rate: int) -> Samples:
+    """Return mono samples at `rate`, (n,) float32."""
+    if isinstance(inputs, Mapping):
+        audio = inputs.get("raw", inputs.get("array"))
+        if audio is None or "sampling_rate" not in inputs:
+            raise ValueError(f"a dictionary needs raw or array, and sampling_rate, got {sorted(inputs)}")
+        given = int(inputs["sampling_rate"])
+    elif isinstance(inputs, (str, Path, bytes)):
+        source = io.BytesIO(inputs) if isinstance(inputs, bytes) else Path(inputs)
+        audio, given = soundfile.read(source, dtype="float32", always_2d=True)
+        audio = audio.mean(axis=1)
+    else:
+        audio, given = inputs, rate
+    samples = np.asarray(audio, dtype=np.float32)
+    if samples.ndim == 2:  # as the reference takes it: channels first
+        samples = samples.mean(axis=0)
+    if samples.ndim != 1:
+        raise ValueError(f"audio must be (n,) or (channels, n), got {samples.shape}")
+    return samples if given == rate else soxr.resample(samples, given, rate).astype(np.float32)

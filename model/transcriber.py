@@ -1,0 +1,177 @@
+"""Whole recordings to segments and words, on `generate`: long form, several recordings at once.
+
+Source: Radford et al. 2022, section 4.5, for the thresholds and temperatures.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.checkpoint import Checkpoint, load_checkpoint
+from model.device import choose_device, choose_precision
+from model.errors import ModelError
+from model.token_words import WordReader
+from model.types import HOP, SAMPLE_RATE, ModelCard, Samples, Task, Transcription
+
+Progress = Callable[[Sequence[int]], None]
+"""Called with the sample index up to which each recording is decided."""
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+PROMPT_TOKENS = 220
+"""A longer prompt loses its beginning: half the decoder's positions are for what was said."""
+SHORTEST = 16 * HOP
+"""Samples below which nothing is said: the frames of the shortest vowel."""
+
+logger = logging.getLogger(__name__)
+
+
+class WhisperTranscriber:
+    """Implements `model.types.Transcriber` on `WhisperForConditionalGeneration.generate`."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._network = checkpoint.model.eval()
+        self._network.generation_config = checkpoint.generation
+        self._words = WordReader(checkpoint.tokenizer)
+        known = checkpoint.streamer.get("languages", checkpoint.tokenizer.languages)
+        self._languages = {code: token for code, token in checkpoint.tokenizer.languages.items() if code in known}
+        self.notice = checkpoint.notice
+        """What the operator should know of the model; empty if there is nothing to say."""
+        self.card = ModelCard(
+            name=checkpoint.name,
+            languages=tuple(self._languages) or ("en",),
+            device=str(self._network.device),
+            precision=str(self._network.dtype).removeprefix("torch."),
+            encoder_context="full",
+        )
+
+    @classmethod
+    def load(
+        cls,
+        name: str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int = 0,
+        *,
+        offline: bool = False,
+    ) -> Self:
+        """Load a model; parameters as in `WhisperRecognizer.load`. Raises ModelError for what cannot be used."""
+        where = choose_device(device)
+        if threads:
+            torch.set_num_threads(threads)
+        torch.set_flush_denormal(True)
+        return cls(load_checkpoint(name, device=where, dtype=choose_precision(precision, where), offline=offline))
+
+    def transcribe(
+        self,
+        recordings: Sequence[Samples],
+        *,
+        language: str | None = None,
+        task: Task = Task.TRANSCRIBE,
+        prompt: str = "",
+        progress: Progress | None = None,
+    ) -> list[Transcription]:
+        """Transcribe recordings of any length, all at once.
+
+        recordings: each (n,) float32 mono at 16 kHz; language: a code of `card.languages`, None to hear it in the first
+        30 s of each; prompt: names and topics that may occur, told before every window. Raises ValueError for audio of
+        another shape or type, ModelError for a language or task the model does not know.
+        """
+        for audio in recordings:
+            if audio.ndim != 1 or audio.dtype != np.float32:
+                raise ValueError(f"audio must be (n,) float32, got {audio.shape} {audio.dtype}")
+        self._check(language, task)
+        found = [Transcription((), language or "", len(audio)) for audio in recordings]
+        places = [place for place, audio in enumerate(recordings) if len(audio) >= SHORTEST]
+        if not places:
+            return found
+        heard = [recordings[place] for place in places]
+        inputs = self._features(heard)
+        languages = self._detected(inputs["input_features"]) if language is None else [language] * len(heard)
+        options = self._options(languages, task, prompt)
+        if progress is not None:
+            options["monitor_progress"] = _Monitor(progress, places, [len(audio) for audio in recordings])
+        with torch.inference_mode():
+            result: Any = self._network.generate(**(inputs | options))
+        for place, segments, code in zip(places, result["segments"], languages, strict=True):
+            words = self._words.segments(segments, recordings[place], code)
+            found[place] = Transcription(words, code, len(recordings[place]))
+        return found
+
+    def _check(self, language: str | None, task: Task) -> None:
+        """Refuse what the model does not know."""
+        if language is not None and language not in self.card.languages:
+            raise ModelError(f"language must be one of {', '.join(sorted(self.card.languages))}, got {language!r}")
+        if task is Task.TRANSLATE and not self._languages:
+            raise ModelError(f"task must be transcribe: {self.card.name} knows English only, got 'translate'")
+
+    def _features(self, recordings: Sequence[Samples]) -> dict[str, Any]:
+        """Return log-mel and mask of recordings, padded to the longest and at least to one window."""
+        extractor = self._checkpoint.features
+        window = extractor.n_samples
+        longest = max(window, *(len(audio) for audio in recordings))
+        batch = extractor(
+            list(recordings),
+            truncation=False,
+            padding="max_length",
+            max_length=longest,
+            return_attention_mask=True,
+            sampling_rate=SAMPLE_RATE,
+            return_tensors="pt",
+        )
+        return {
+            "input_features": batch["input_features"].to(self._network.device, self._network.dtype),
+            "attention_mask": batch["attention_mask"].to(self._network.device),
+        }
+
+    def _detected(self, features: Tensor) -> list[str]:
+        """Return the language of each recording, by its first window."""
+        if not self._languages:
+            return ["en"] * len(features)
+        codes = {token: code for code, token in self._checkpoint.tokenizer.languages.items()}
+        with torch.inference_mode():
+            tokens = self._network.detect_language(features).tolist()
+        return [codes[token] for token in tokens]
+
+    def _options(self, languages: Sequence[str], task: Task, prompt: str) -> dict[str, Any]:
+        """Return the arguments of `generate`."""
+        options: dict[str, Any] = {
+            "return_timestamps": True,
+            "return_segments": True,
+            "return_token_timestamps": True,
+            "condition_on_prev_tokens": True,
+            "temperature": TEMPERATURES,
+            "compression_ratio_threshold": 1.35,
+            "logprob_threshold": -1.0,
+            "no_speech_threshold": 0.6,
+        }
+        if self._languages:
+            options |= {"language": list(languages), "task": str(task)}
+        if prompt:
+            vocabulary = self._checkpoint.tokenizer
+            tokens = vocabulary.encode(" " + prompt.strip())[-PROMPT_TOKENS:]
+            options["prompt_ids"] = torch.tensor([vocabulary.startofprev, *tokens])
+            options["prompt_condition_type"] = "all-segments"
+        return options
+
+
+class _Monitor:
+    """Turns frames, as `generate` reports them, into samples of all recordings."""
+
+    def __init__(self, progress: Progress, places: Sequence[int], ends: Sequence[int]) -> None:
+        """places: of the recordings that `generate` transcribes among all; ends: their lengths."""
+        self._progress = progress
+        self._places = places
+        self._ends = ends
+        self._decided = list(ends)
+
+    def __call__(self, frames: Tensor) -> None:
+        """Take (recordings, 2): where the next window starts, and how many frames there are."""
+        for place, frame in zip(self._places, frames[:, 0].tolist(), strict=True):
+            self._decided[place] = min(int(frame) * HOP, self._ends[place])
+        self._progress(tuple(self._decided))
