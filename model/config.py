@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 from model.config_rules import NULLABLE, check, checked
 from model.errors import ModelError
+from model.json_file import read_json
 
 __all__ = ("ModelError", "WhisperConfig")
 
@@ -156,14 +157,7 @@ class WhisperConfig:
     @classmethod
     def from_file(cls, path: Path) -> Self:
         """Read a `config.json`. Raises ModelError if it is missing, not JSON, or not a Whisper's."""
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ModelError(f"cannot read {path}: {error.strerror}") from error
-        except ValueError as error:
-            raise ModelError(f"{path} is not JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise ModelError(f"{path} must hold a JSON object, got {type(values).__name__}")
+        values = read_json(path)
         if values.get("model_type", "whisper") != "whisper":
             raise ModelError(f"{path}: model_type must be 'whisper', got {values['model_type']!r}")
         return cls.from_dict(values)

@@ -18,6 +18,7 @@ from torch import Tensor
 from model.audio_padding import cut_rows, fill_rows, mono_rows, rectangle, standardize
 from model.batch import TENSORS, BatchFeature
 from model.config import ModelError
+from model.json_file import read_json
 from model.spectrogram import N_FFT, log_mel_spectrogram, mel_filters, normalize
 from model.token_padding import Padding
 from model.types import HOP, SAMPLE_RATE, Samples
@@ -222,7 +223,7 @@ class WhisperFeatureExtractor:
 
 def _read_folder(folder: Path) -> dict[str, Any]:
     """Read a folder's configuration: the processor's if it has one of the extractor, else the extractor's own."""
-    if (path := folder / PROCESSOR_FILE).is_file() and "feature_extractor" in (values := _parse(path)):
+    if (path := folder / PROCESSOR_FILE).is_file() and "feature_extractor" in (values := read_json(path)):
         return dict(values["feature_extractor"])
     if (path := folder / FILE).is_file():
         return _read(path)
@@ -231,18 +232,5 @@ def _read_folder(folder: Path) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     """Read one file, an extractor's or a processor's."""
-    values = _parse(path)
+    values = read_json(path)
     return dict(values.get("feature_extractor", values))
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    """Read a JSON object. Raises ModelError."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ModelError(f"{path} is not a feature extractor's configuration: {error}") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"{path} is not a feature extractor's configuration: it holds a {type(values).__name__}")
-    return values

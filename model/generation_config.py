@@ -14,6 +14,7 @@ from huggingface_hub import hf_hub_download
 from model.config import ModelError
 from model.generation import checks
 from model.generation.fields import GenerationFields, WhisperFields
+from model.json_file import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -198,16 +199,3 @@ def _fetched(repository: str, name: str, **options: Any) -> Path:
         return Path(hf_hub_download(repository, name, **options))
     except Exception as error:  # its HTTP library's, the system's and its own errors share no base
         raise ModelError(f"there is no folder {repository} and the hub gave no {name} of that name: {error}") from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a file's JSON object. Raises ModelError if it holds none."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ModelError(f"{path} is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"{path} must hold a JSON object, got {type(values).__name__}")
-    return values

@@ -14,6 +14,7 @@ from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 
 from model.config import ModelError
+from model.json_file import read_json
 from model.languages import SPACELESS, language_code
 from model.text_decoding import TextDecoder
 from model.text_encoding import NO_LIMIT, TextEncoder
@@ -22,7 +23,6 @@ from model.token_table import NAMED_TOKENS, Token
 from model.tokenizer_files import gather, read_files, save_files, save_vocabulary_files
 from model.types import Task
 from model.vocabulary import TIMESTAMPS, token_bytes
-from model.vocabulary_files import read_json
 from model.words import Unit, split_words
 
 END = "<|endoftext|>"

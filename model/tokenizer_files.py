@@ -14,8 +14,9 @@ from tokenizers import AddedToken, Tokenizer
 
 from model.config import ModelError
 from model.hub import OPTIONS, resolve_files
+from model.json_file import read_json
 from model.token_table import NAMED_TOKENS
-from model.vocabulary_files import VocabularyFiles, added_token, pair, read_json
+from model.vocabulary_files import VocabularyFiles, added_token, pair
 
 SETTINGS = "tokenizer_config.json"
 SPELLINGS = "normalizer.json"

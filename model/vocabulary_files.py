@@ -5,7 +5,6 @@ Source: the Hugging Face layout; byte-level BPE of Radford et al. 2019 (GPT-2).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
 from model.config import ModelError
+from model.json_file import read_json
 
 Merge: TypeAlias = tuple[str, str]
 """Two pieces that become one, in the letters that stand for bytes."""
@@ -83,19 +83,6 @@ class VocabularyFiles:
     def ids(self) -> dict[str, int]:
         """Return the id of every entry, pieces and added tokens alike."""
         return {**self.vocabulary, **{token.content: at for at, token in self.added.items()}}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a file that holds one JSON object. Raises ModelError."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ModelError(f"{path} is not a tokenizer's file: {error}") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"{path} is not a tokenizer's file: it must hold an object, got {type(values).__name__}")
-    return values
 
 
 def added_token(values: Mapping[str, Any] | str, *, special: bool | None = None) -> AddedToken:

@@ -141,13 +141,13 @@ def test_other_ways_to_save_are_refused(tmp_path, vocabulary, options):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("tokenizer.json", "{", "tokenizer.json is not a tokenizer's file"),
+        ("tokenizer.json", "{", "tokenizer.json is not JSON"),
         ("tokenizer.json", '{"model": {"vocab": {"a": 0}, "merges": []}}', "tokenizer.json is not a tokenizer"),
-        ("tokenizer_config.json", "[]", "tokenizer_config.json is not a tokenizer's file: it must hold an object"),
+        ("tokenizer_config.json", "[]", "tokenizer_config.json must hold a JSON object"),
         ("tokenizer_config.json", '{"language": "klingon"}', "got 'klingon'"),
         ("tokenizer_config.json", '{"padding_side": "top"}', "padding_side must be 'left' or 'right', got 'top'"),
         ("tokenizer_config.json", '{"added_tokens_decoder": {"x": 1}}', "the added tokens are unreadable"),
-        ("normalizer.json", "7", "normalizer.json is not a tokenizer's file"),
+        ("normalizer.json", "7", "normalizer.json must hold a JSON object"),
     ],
 )
 def test_a_file_that_is_none_is_refused_by_name(tmp_path, name, text, message):

@@ -268,7 +268,7 @@ def test_an_unknown_language_is_refused_by_name():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "tokenizer.json is not a tokenizer"),
+        ("{", "tokenizer.json is not JSON"),
         ('{"model": {"vocab": {}}, "added_tokens": []}', "tokenizer.json is not a tokenizer"),
         (None, "holds no tokenizer.json, nor vocab.json with merges.txt"),
     ],
