@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from model.types import HOP, SAMPLE_RATE
 
@@ -16,6 +17,8 @@ N_FFT = 400
 """Samples in a frame's Fourier window: 25 ms."""
 FLOOR = 1e-10
 """Least power a mel band can have, before the logarithm."""
+BLOCK = 6000
+"""Frames whose spectra are held at once: those of an hour would take 600 MB."""
 TOP = 8000.0
 """Hertz; the highest mel filter ends here."""
 
@@ -55,8 +58,15 @@ def log_mel_spectrogram(audio: Tensor, filters: Tensor, hop: int = HOP) -> Tenso
     """
     n_fft = 2 * (filters.shape[1] - 1)
     window = torch.hann_window(n_fft, device=audio.device)
-    spectrum = torch.stft(audio, n_fft, hop, window=window, return_complex=True)
-    return log_mel_power(spectrum[..., :-1], filters)
+    frames = audio.shape[-1] // hop
+    padded = F.pad(audio[None], (n_fft // 2, n_fft // 2), mode="reflect")[0]
+    power = audio.new_empty(*audio.shape[:-1], len(filters), frames)
+    for first in range(0, frames, BLOCK):
+        last = min(first + BLOCK, frames)
+        piece = padded[..., first * hop : (last - 1) * hop + n_fft]
+        spectrum = torch.stft(piece, n_fft, hop, window=window, center=False, return_complex=True)
+        power[..., first:last] = log_mel_power(spectrum, filters)
+    return power
 
 
 def normalize(log_mel: Tensor) -> Tensor:

@@ -154,7 +154,8 @@ def test_a_processors_file_is_read(tmp_path):
 def test_a_file_that_is_none_is_refused_by_name(tmp_path, text):
     (tmp_path / "preprocessor_config.json").write_text(text)
 
-    with pytest.raises(ModelError, match=r"preprocessor_config.json (is not JSON|must hold a JSON object|is not a feature extractor's configuration)"):
+    reason = "is not JSON|must hold a JSON object|is not a feature extractor's configuration"
+    with pytest.raises(ModelError, match=rf"preprocessor_config.json ({reason})"):
         WhisperFeatureExtractor.from_pretrained(tmp_path)
 
 
@@ -276,3 +277,14 @@ def test_audio_too_short_for_a_frame_and_sides_that_are_none_are_refused():
         WhisperFeatureExtractor()(np.zeros(150, np.float32), padding="longest")
     with pytest.raises(ValueError, match="padding_side must be 'left' or 'right', got 'top'"):
         WhisperFeatureExtractor(padding_side="top")
+
+
+def test_a_recording_longer_than_what_is_computed_at_once_equals_the_reference():
+    audio = 0.1 * np.random.default_rng(3).standard_normal(61 * 16_000).astype(np.float32)
+    options = {"sampling_rate": 16_000, "truncation": False, "padding": "longest", "return_tensors": "np"}
+    expected = transformers.WhisperFeatureExtractor()(audio, **options).input_features
+
+    found = WhisperFeatureExtractor()(audio, **options).input_features
+
+    assert found.shape == expected.shape == (1, 80, 6100)
+    np.testing.assert_allclose(found, expected, atol=5e-5)
