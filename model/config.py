@@ -112,6 +112,8 @@ class WhisperConfig:
             setattr(self, name, value)
         if num_labels is not None and values.get("id2label") is None:
             self.num_labels = num_labels
+        if values.get("id2label") is not None and values.get("label2id") is None:
+            self.label2id = {name: i for i, name in self.id2label.items()}
         check(self)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -146,13 +148,14 @@ class WhisperConfig:
             self.label2id = {name: i for i, name in self.id2label.items()}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], **changes: Any) -> Self:
+    def from_dict(cls, config_dict: Mapping[str, Any], return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
         """Build from the contents of a `config.json`, or of `to_dict`; unknown fields are kept in `extra`.
 
-        Null stands for the default where a field cannot be null. `changes` are fields to set otherwise.
+        Null stands for the default where a field cannot be null. kwargs: fields to set otherwise; those that are none
+        are left, and with return_unused_kwargs returned as the second of a pair.
         """
-        told = {name: value for name, value in values.items() if name != "model_type"}
-        return cls(**copy.deepcopy(told) | changes)
+        told = {name: value for name, value in config_dict.items() if name != "model_type"}
+        return _changed(cls(**copy.deepcopy(told)), kwargs, return_unused=return_unused_kwargs)
 
     @classmethod
     def from_file(cls, path: Path) -> Self:
@@ -160,35 +163,43 @@ class WhisperConfig:
         values = read_json(path)
         if values.get("model_type", "whisper") != "whisper":
             raise ModelError(f"{path}: model_type must be 'whisper', got {values['model_type']!r}")
-        return cls.from_dict(values)
-
-    @classmethod
-    def from_pretrained(cls, name: str | Path, *, local_files_only: bool = False, **changes: Any) -> Self:
-        """Read the configuration of a folder, a hub model or a `config.json`; `changes` are fields to set otherwise."""
-        from model.hub import resolve  # noqa: PLC0415  # the hub's client is slow to import, and not needed to compute
-
-        path = Path(name).expanduser()
-        if not path.is_file():
-            path = resolve(str(name), offline=local_files_only, vocabulary=False).path / "config.json"
-        config = cls.from_file(path)
-        config.name_or_path = str(name)
-        for field_name, value in changes.items():
-            setattr(config, field_name, value)
-        check(config)
+        config: Self = cls.from_dict(values)
         return config
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write `config.json` into a folder, which is made if need be."""
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        (Path(folder) / "config.json").write_text(self.to_json_string(), encoding="utf-8")
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        local_files_only: bool = False,
+        return_unused_kwargs: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Read the configuration of a folder, a hub model or a `config.json`; kwargs as in `from_dict`."""
+        from model.hub import resolve  # noqa: PLC0415  # the hub's client is slow to import, and not needed to compute
+
+        name = str(pretrained_model_name_or_path)
+        path = Path(name).expanduser()
+        if not path.is_file():
+            path = resolve(name, offline=local_files_only, vocabulary=False).path / "config.json"
+        config = cls.from_file(path)
+        config.name_or_path = name
+        return _changed(config, kwargs, return_unused=return_unused_kwargs)
+
+    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False) -> None:
+        """Write `config.json` into a folder, which is made if need be. Raises ValueError for push_to_hub."""
+        if push_to_hub:
+            raise ValueError("push_to_hub must be False; upload the folder with `hf upload`")
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        (Path(save_directory) / "config.json").write_text(self.to_json_string(), encoding="utf-8")
 
     def to_json_string(self) -> str:
         """Return what `save_pretrained` writes."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
-    def update(self, values: Mapping[str, Any]) -> None:
+    def update(self, config_dict: Mapping[str, Any]) -> None:
         """Set several fields. Raises ModelError as they would when given to the constructor."""
-        for name, value in values.items():
+        for name, value in config_dict.items():
             setattr(self, name, value)
         check(self)
 
@@ -207,3 +218,10 @@ class WhisperConfig:
 def _default(own: dataclasses.Field[Any]) -> Any:
     """Return the default of a field."""
     return own.default_factory() if callable(own.default_factory) else own.default
+
+
+def _changed(config: WhisperConfig, changes: Mapping[str, Any], *, return_unused: bool) -> Any:
+    """Set fields; return the configuration, with the changes that are no fields if they are wanted."""
+    unused = {name: value for name, value in changes.items() if not hasattr(config, name)}
+    config.update({name: value for name, value in changes.items() if name not in unused})
+    return (config, unused) if return_unused else config

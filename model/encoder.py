@@ -116,7 +116,13 @@ class WhisperEncoder(nn.Module):
         self.requires_grad_(requires_grad=False)
 
     def _read(self, features: Tensor, traces: Traces) -> Tensor:
-        """Run stem and layers."""
+        """Run stem and layers. Raises ValueError for features that are not this network's."""
+        weight = self.conv1.weight
+        if features.ndim != 3 or features.shape[1] != weight.shape[1] or features.dtype is not weight.dtype:
+            raise ValueError(
+                f"input_features must be (batch, {weight.shape[1]}, frames) {weight.dtype}, got "
+                f"{tuple(features.shape)} {features.dtype}"
+            )
         x = F.gelu(self.conv1(features))
         x = F.gelu(self.conv2(x)).transpose(1, 2)
         x = x + self.embed_positions.weight[: x.shape[1]]

@@ -54,7 +54,7 @@ class PretrainedNetwork(NetworkBase):
     @classmethod
     def from_pretrained(
         cls,
-        name: str | Path,
+        pretrained_model_name_or_path: str | Path,
         *,
         config: WhisperConfig | str | Path | None = None,
         dtype: torch.dtype | str | None = None,
@@ -72,19 +72,21 @@ class PretrainedNetwork(NetworkBase):
     ) -> Any:
         """Load a network, in evaluation mode.
 
-        name: a folder, a hub name, or any other that `hub.resolve` knows. dtype: type of the weights in memory; None or
-        auto is what `config.json` says, else that of the file (torch_dtype is its former name). device_map: auto, a
-        device, or a dictionary that puts all on one. attn_implementation: sdpa or eager. changes: fields of the
-        configuration to set otherwise. With output_loading_info returns a pair, the second a dictionary of names.
+        pretrained_model_name_or_path: a folder, a hub name, or any other that `hub.resolve` knows. dtype: type of the
+        weights in memory; None or auto is what `config.json` says, else that of the file (torch_dtype is its former
+        name). device_map: auto, a device, or a dictionary that puts all on one. attn_implementation: sdpa or eager.
+        changes: fields of the configuration to set otherwise. With output_loading_info returns a pair, the second a
+        dictionary of names.
         Raises ModelError for what cannot be loaded, with the file and the tensor; TypeError for an unknown argument.
         """
+        name = str(pretrained_model_name_or_path)
         _refuse(changes, revision=revision)
-        folder = resolve(str(name), offline=local_files_only, vocabulary=False).path / subfolder
+        folder = resolve(name, offline=local_files_only, vocabulary=False).path / subfolder
         if not folder.is_dir():
             raise ModelError(f"{folder}: a network is loaded from a folder; `load_checkpoint` takes openai files")
         config = _configuration(folder if config is None else config, changes, offline=local_files_only)
         config.attn_implementation = attn_implementation or config.attn_implementation
-        config.name_or_path = str(name)
+        config.name_or_path = name
         tensors = weights.read_folder(folder, safe=use_safetensors)
         config.dtype = _dtype(dtype if dtype is not None else torch_dtype, config, tensors)
         try:
@@ -107,12 +109,19 @@ class PretrainedNetwork(NetworkBase):
         max_shard_size: int | str = "50GB",
         safe_serialization: bool = True,
         push_to_hub: bool = False,
+        is_main_process: bool = True,
+        variant: str | None = None,
     ) -> None:
         """Write configuration and weights into a folder, which is made if need be, as the reference lays them out.
 
         state_dict: weights to write instead of its own; max_shard_size: bytes, or a text such as 5GB, above which the
-        weights go into several files. Raises ValueError for push_to_hub and for pickled weights.
+        weights go into several files; is_main_process: write nothing if it is false. Raises ValueError for push_to_hub,
+        a variant, and pickled weights.
         """
+        if not is_main_process:
+            return
+        if variant is not None:
+            raise ValueError(f"variant must be None, got {variant!r}: write it into a folder of its own")
         if push_to_hub:
             raise ValueError("push_to_hub is not supported: write a folder, and upload it with `hf upload`")
         if not safe_serialization:
@@ -147,6 +156,7 @@ def _configuration(given: WhisperConfig | str | Path, changes: Mapping[str, Any]
         config = copy.deepcopy(given)
     else:
         config = WhisperConfig.from_pretrained(given, local_files_only=offline)
+    assert isinstance(config, WhisperConfig)
     for name in changes:
         if not hasattr(config, name):
             raise TypeError(f"from_pretrained has no argument {name!r}, and the configuration has no such field")

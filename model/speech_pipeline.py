@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import soundfile
 import soxr
 import torch
 
+from model.features import WhisperFeatureExtractor
 from model.processor import WhisperProcessor
+from model.tokenizer import WhisperTokenizer
 from model.types import Samples
 from model.whisper import WhisperForConditionalGeneration
 
 TASK = "automatic-speech-recognition"
 BEAMS = 5
 """As openai/whisper's command and the reference's pipeline search, unless the checkpoint's configuration says else."""
+
+
+Recorded: TypeAlias = str | Path | bytes | Samples | Mapping[str, Any]
+"""One recording."""
 
 
 class SpeechRecognitionPipeline:
@@ -35,19 +41,26 @@ class SpeechRecognitionPipeline:
 
     def __call__(
         self,
-        inputs: str | Path | bytes | Samples | Mapping[str, Any],
+        inputs: Recorded | Sequence[Recorded],
         *,
         return_timestamps: bool = False,
         generate_kwargs: Mapping[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        """Transcribe one recording.
+    ) -> dict[str, Any] | list[dict[str, Any]]:
+        """Transcribe one recording, or a list of them one after the other.
 
         inputs: path or content of a sound file, (n,) samples at the extractor's rate, or a dictionary with them as
         `raw` or `array` and their `sampling_rate`. return_timestamps: also return `chunks`, the segments with text and
         `timestamp` (start, end) in seconds; more than 30 s need it. generate_kwargs: arguments of `generate`.
 
-        Returns a dictionary with `text`. Raises ValueError for what is no audio, and what `generate` raises.
+        Returns a dictionary with `text`, or a list of them. Raises ValueError for what is no audio, and what `generate`
+        raises.
         """
+        if isinstance(inputs, (list, tuple)):
+            return [self._one(each, return_timestamps, generate_kwargs or {}) for each in inputs]
+        return self._one(cast("Recorded", inputs), return_timestamps, generate_kwargs or {})
+
+    def _one(self, inputs: Recorded, return_timestamps: bool, generate_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Transcribe one recording."""
         if return_timestamps not in {True, False}:
             raise ValueError(
                 f"return_timestamps must be true or false, got {return_timestamps!r}; for times of words call "
@@ -67,7 +80,7 @@ class SpeechRecognitionPipeline:
         config = copy.copy(self.model.generation_config)
         if config.num_beams in {None, 1}:
             config.num_beams = BEAMS
-        given = {"generation_config": config} | dict(generate_kwargs or {})
+        given = {"generation_config": config} | dict(generate_kwargs)
         if return_timestamps:
             given |= {"return_timestamps": True, "return_segments": True}
         found: Any = self.model.generate(**features, **given)
@@ -87,6 +100,8 @@ def pipeline(
     task: str = TASK,
     model: str | Path | WhisperForConditionalGeneration | None = None,
     *,
+    tokenizer: WhisperTokenizer | None = None,
+    feature_extractor: WhisperFeatureExtractor | None = None,
     processor: WhisperProcessor | None = None,
     dtype: torch.dtype | str | None = None,
     device: int | str | torch.device | None = None,
@@ -94,13 +109,16 @@ def pipeline(
     """Build a pipeline.
 
     task: automatic-speech-recognition, the only one there is; model: a network, or any name that `from_pretrained`
-    takes; processor: if None, the one that lies with the model; device: a torch device, or the number of a GPU.
+    takes; processor: if None, tokenizer and feature_extractor, or the one that lies with the model; device: a torch
+    device, or the number of a GPU.
     Raises ValueError for another task, or a network without a processor.
     """
     if task != TASK:
         raise ValueError(f"task must be {TASK}, got {task!r}")
     if model is None:
         raise ValueError("model must be a name or a network, got None")
+    if processor is None and tokenizer is not None and feature_extractor is not None:
+        processor = WhisperProcessor(feature_extractor, tokenizer)
     if isinstance(model, WhisperForConditionalGeneration):
         if processor is None:
             raise ValueError("a network that is loaded already needs its processor")
@@ -113,7 +131,7 @@ def pipeline(
     return SpeechRecognitionPipeline(network.eval(), processor)
 
 
-def _samples(inputs: str | Path | bytes | Samples | Mapping[str, Any], rate: int) -> Samples:
+def _samples(inputs: Recorded, rate: int) -> Samples:
     """Return mono samples at `rate`, (n,) float32."""
     if isinstance(inputs, Mapping):
         audio = inputs.get("raw", inputs.get("array"))

@@ -108,11 +108,19 @@ class TextEncoder(TokenTable):
         batch["labels"] = targets["input_ids"]
         return batch
 
-    def encode(
-        self, text: Texts, text_pair: Texts | None = None, add_special_tokens: bool = True, **kwargs: Any
+    def encode(  # noqa: PLR0917  # the order of the reference
+        self,
+        text: Texts,
+        text_pair: Texts | None = None,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        **kwargs: Any,
     ) -> Any:
         """Return the ids of a text; takes what calling the tokenizer takes."""
-        return self(text, text_pair, add_special_tokens=add_special_tokens, **kwargs)["input_ids"]
+        options: dict[str, Any] = {"padding": padding, "truncation": truncation, "max_length": max_length}
+        return self(text, text_pair, add_special_tokens=add_special_tokens, **options, **kwargs)["input_ids"]
 
     def tokenize(
         self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any

@@ -28,6 +28,7 @@ INPUTS = frozenset(
         "streamer",
         "tokenizer",
         "assistant_tokenizer",
+        "num_frames",
     }
 )
 """Named arguments of `generate` that are neither documented there nor fields of its configuration."""

@@ -30,6 +30,7 @@ from model.generation.results import assembled
 from model.generation.segments import Clock
 from model.generation.start import detected_languages, start_of_transcripts
 from model.generation.stopping import StoppingCriterion
+from model.generation.transition_scores import transition_scores
 from model.generation.windows import AudioWindows
 from model.generation_config import GenerationConfig
 from model.outputs import BaseModelOutput
@@ -116,6 +117,7 @@ class WhisperGeneration:
         network = cast("WhisperForConditionalGeneration", self)
         config, inputs = complete_config(network.generation_config, generation_config, kwargs)
         features = _either(input_features, inputs.pop("inputs", None))
+        inputs.pop("num_frames", None)  # of before attention_mask said it
         audio = AudioWindows(network, features, inputs.pop("encoder_outputs", None))
         if num_segment_frames not in (None, audio.length):
             logger.warning("num_segment_frames has no effect: a window is %d frames", audio.length)
@@ -171,6 +173,16 @@ class WhisperGeneration:
         features = None if input_features is None else input_features[..., :num_segment_frames]
         config = network.generation_config if generation_config is None else generation_config
         return detected_languages(network, config, AudioWindows(network, features, encoder_outputs))
+
+    def compute_transition_scores(
+        self,
+        sequences: Tensor,
+        scores: Sequence[Tensor],
+        beam_indices: Tensor | None = None,
+        normalize_logits: bool = False,
+    ) -> Tensor:
+        """Return what each new token scored, (rows, steps), from an output of `generate`: see `transition_scores`."""
+        return transition_scores(sequences, scores, beam_indices, normalize=normalize_logits)
 
 
 def _either(features: Tensor | None, inputs: Tensor | None) -> Tensor | None:

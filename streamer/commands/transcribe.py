@@ -47,7 +47,7 @@ def transcribe(
     Args:
         files: Sound files: WAV, FLAC, Ogg, MP3.
         format: text, json (segments and words with times and probabilities), or subtitles: srt, vtt.
-        output: Where to write: a file, or a folder, which several files need for subtitles; else standard output.
+        output: Where to write: a file, or a folder, which several files need unless it is text; else standard output.
         language: Code such as en; none lets the model find out.
         task: Write what was said, or its translation into English.
         prompt: Names and topics that may occur.
@@ -99,8 +99,8 @@ def read(file: Path) -> Samples | None:
 def plan(files: Sequence[Path], style: TranscriptFormat, output: Path | None) -> list[Path | None]:
     """Return where each transcript goes; None is standard output. Raises CommandError for what is ambiguous."""
     if output is None:
-        if len(files) > 1 and style in {TranscriptFormat.SRT, TranscriptFormat.VTT}:
-            raise CommandError("subtitles of several files need a folder: --output FOLDER", Exit.USAGE)
+        if len(files) > 1 and style is not TranscriptFormat.TEXT:
+            raise CommandError(f"{style} of several files needs a folder: --output FOLDER", Exit.USAGE)
         return [None] * len(files)
     if len(files) == 1 and not output.is_dir():
         return [output]

@@ -103,3 +103,27 @@ def test_activations_equal_the_reference_s():
         torch.testing.assert_close(
             function(x), known[name](x), rtol=1e-5, atol=1e-6, msg=lambda m, name=name: f"{name}: {m}"
         )
+
+
+def test_changes_that_are_no_fields_are_handed_back(tmp_path):
+    WhisperConfig(d_model=384).save_pretrained(save_directory=tmp_path)
+    theirs, their_rest = transformers.WhisperConfig.from_pretrained(
+        pretrained_model_name_or_path=tmp_path, return_unused_kwargs=True, dropout=0.5, foo=1
+    )
+    ours, rest = WhisperConfig.from_pretrained(
+        pretrained_model_name_or_path=tmp_path, return_unused_kwargs=True, dropout=0.5, foo=1
+    )
+
+    assert rest == their_rest == {"foo": 1}
+    assert ours.dropout == theirs.dropout == 0.5
+    assert not hasattr(ours, "foo")
+    assert WhisperConfig.from_dict(config_dict=ours.to_dict(), return_unused_kwargs=True, foo=1)[1] == {"foo": 1}
+
+
+def test_numbers_of_labels_follow_their_names():
+    assert WhisperConfig(id2label={0: "a", 1: "b", 2: "c"}).label2id == {"a": 0, "b": 1, "c": 2}
+
+
+def test_pushing_a_configuration_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="push_to_hub must be False"):
+        WhisperConfig().save_pretrained(tmp_path, push_to_hub=True)

@@ -336,3 +336,28 @@ def test_a_short_context_hears_the_same_words(digits, speaker):
     answer = recognizer.transcribe([DecodeRequest("s", 0, samples, language="en")])[0]
 
     assert " ".join(word.text.strip() for word in answer.words) == text_of(digits)
+
+
+@needs_recordings
+def test_long_form_gives_the_words_of_transformers_and_of_faster_whisper(reference, converted):
+    import model as ours
+    from tests.digits import say
+
+    samples = say("jackson", 60, 11).audio
+    network, processor = reference
+    own = ours.WhisperForConditionalGeneration.from_pretrained(FOLDER, dtype="float32")
+    inputs = processor(
+        samples, sampling_rate=16000, truncation=False, padding="longest", return_attention_mask=True,
+        return_tensors="pt",
+    )  # fmt: skip
+    options = {"language": "en", "task": "transcribe", "return_timestamps": True}
+    found, expected = own.generate(**inputs, **options), network.generate(**inputs, **options)
+    segments, _ = converted.transcribe(
+        samples, language="en", beam_size=1, temperature=0.0, condition_on_previous_text=False,
+        compression_ratio_threshold=None, log_prob_threshold=None, no_speech_threshold=None,
+    )  # fmt: skip
+
+    assert len(samples) > 45 * 16000
+    assert found.tolist() == expected.tolist()
+    text = processor.batch_decode(found, skip_special_tokens=True)[0]
+    assert text.split() == "".join(segment.text for segment in segments).split()

@@ -156,9 +156,13 @@ def test_an_output_is_a_dictionary_a_tuple_and_attributes(small):
     assert len(as_tuple) == 3
 
 
+GPU = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"))
+
+
+@pytest.mark.parametrize("device", ["cpu", GPU])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @torch.no_grad()
-def test_half_precision_on_a_cpu_errs_no_more_than_the_reference(dtype):
+def test_half_precision_errs_no_more_than_the_reference(dtype, device):
     """Both round at every step, in another order: what they differ by is bounded by what each is off the float32.
 
     Off by up to 3 % of the logits' spread in bfloat16 (8 bits of mantissa through a dozen roundings), ours at most 1.3
@@ -167,10 +171,11 @@ def test_half_precision_on_a_cpu_errs_no_more_than_the_reference(dtype):
     theirs, ours = pair()
     features, tokens = features_for(ours.config, 2), tokens_for(ours.config, 2, 9)
     exact = theirs(features, decoder_input_ids=tokens).logits
-    theirs, ours = theirs.to(dtype), ours.to(dtype)
+    theirs, ours = theirs.to(device, dtype), ours.to(device, dtype)
+    features, tokens = features.to(device, dtype), tokens.to(device)
     for wanted in ({}, {"output_attentions": True}):
-        off = (ours(features.to(dtype), decoder_input_ids=tokens, **wanted).logits.float() - exact).abs()
-        reference = (theirs(features.to(dtype), decoder_input_ids=tokens).logits.float() - exact).abs()
+        off = (ours(features, decoder_input_ids=tokens, **wanted).logits.float().cpu() - exact).abs()
+        reference = (theirs(features, decoder_input_ids=tokens).logits.float().cpu() - exact).abs()
         assert off.mean() <= 1.3 * reference.mean()
         assert off.mean() <= 0.03 * exact.std()
 
@@ -253,3 +258,10 @@ def test_ragged_rows_say_what_the_reference_shaped_pass_says(small):
         tokens, torch.arange(9).expand(2, -1), decoder.new_cache(ours.get_encoder().encode(features))
     )
     torch.testing.assert_close(hidden, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("features", [torch.zeros(1, 81, 100), torch.zeros(80, 100), torch.zeros(1, 80, 100).double()])
+def test_features_of_another_network_are_refused_with_what_is_expected(small, features):
+    _, ours = small
+    with pytest.raises(ValueError, match=r"input_features must be \(batch, 80, frames\) torch.float32, got \("):
+        ours.model.encoder.encode(features)

@@ -203,7 +203,12 @@ def test_a_pipeline_makes_text_of_samples(name, sample, timestamps):
                 feature_extractor=processor.feature_extractor,
             )
         else:
-            recognize = ours.pipeline("automatic-speech-recognition", model=network, processor=processor)
+            recognize = ours.pipeline(
+                "automatic-speech-recognition",
+                model=network,
+                tokenizer=processor.tokenizer,
+                feature_extractor=processor.feature_extractor,
+            )
         return recognize({"raw": sample.copy(), "sampling_rate": SAMPLE_RATE}, return_timestamps=timestamps)
 
     assert same(example)["text"].split()
@@ -216,6 +221,7 @@ def test_a_pipeline_takes_a_file(name, sample, tmp_path):
     recognize = ours.pipeline(model=name, dtype=torch.float32)
 
     assert recognize(str(path)) == recognize(sample) == recognize(path.read_bytes())
+    assert recognize([str(path), sample[:SAMPLE_RATE]])[0] == recognize(sample)
 
 
 def test_a_pipeline_refuses_other_tasks(name):

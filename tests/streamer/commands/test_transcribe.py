@@ -93,3 +93,12 @@ def test_files_are_transcribed_as_many_at_once_as_wanted(tmp_path, capsys, monke
 def test_a_batch_of_no_files_is_a_mistake_on_the_command_line(tmp_path, capsys):
     assert run(["transcribe", sound_file(tmp_path / "a.wav", sentence(1)), "--batch", "0"]) == Exit.USAGE
     assert "--batch must be at least 1, got 0" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.usefixtures("levels")
+@pytest.mark.parametrize("style", ["json", "srt", "vtt"])
+def test_what_cannot_be_told_apart_on_standard_output_needs_a_folder(tmp_path, capsys, style):
+    files = [sound_file(tmp_path / f"{number}.wav", sentence(number)) for number in (1, 2)]
+
+    assert run(["transcribe", *files, "--format", style]) == Exit.USAGE
+    assert f"{style} of several files needs a folder: --output FOLDER" in one_line(capsys.readouterr().err)
