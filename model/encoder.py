@@ -118,7 +118,9 @@ class WhisperEncoder(nn.Module):
     def _read(self, features: Tensor, traces: Traces) -> Tensor:
         """Run stem and layers. Raises ValueError for features that are not this network's."""
         weight = self.conv1.weight
-        if features.ndim != 3 or features.shape[1] != weight.shape[1] or features.dtype is not weight.dtype:
+        cast = torch.is_autocast_enabled(features.device.type)
+        fits = features.dtype is weight.dtype or cast
+        if features.ndim != 3 or features.shape[1] != weight.shape[1] or not fits:
             raise ValueError(
                 f"input_features must be (batch, {weight.shape[1]}, frames) {weight.dtype}, got "
                 f"{tuple(features.shape)} {features.dtype}"

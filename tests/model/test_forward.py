@@ -265,3 +265,13 @@ def test_features_of_another_network_are_refused_with_what_is_expected(small, fe
     _, ours = small
     with pytest.raises(ValueError, match=r"input_features must be \(batch, 80, frames\) torch.float32, got \("):
         ours.model.encoder.encode(features)
+
+
+@torch.no_grad()
+def test_under_autocast_features_may_be_of_another_type(small):
+    theirs, ours = small
+    features, tokens = features_for(ours.config), tokens_for(ours.config, 1, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ours(features.bfloat16(), decoder_input_ids=tokens).logits
+        expected = theirs(features.bfloat16(), decoder_input_ids=tokens).logits
+    assert (found - expected).abs().mean() <= 0.05 * expected.std()
