@@ -15,12 +15,9 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -28,12 +25,11 @@ import torch
 import model
 from benchmarks import machine, speech
 from benchmarks.plot import plot_bars
+from benchmarks.race import FASTER_WHISPER, OURS, TRANSFORMERS, Outcome, Transcriber, race, speed, word_errors
 from model.hub import demo_folder
 from model.types import SAMPLE_RATE, Samples
 
-OURS, TRANSFORMERS, FASTER_WHISPER = "streamer", "transformers", "faster-whisper"
 STYLE = speech.Style(words=(4, 14), gap=(0.1, 0.5), pause=(0.6, 2.5))
-Transcriber = Callable[[Samples], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +39,6 @@ class Options:
     minutes: float
     rounds: int
     threads: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one program heard, and how long each round took."""
-
-    name: str
-    words: tuple[str, ...]
-    errors: int
-    seconds: tuple[float, ...]
 
 
 def main() -> None:
@@ -127,39 +113,6 @@ def load_faster_whisper(folder: Path, threads: int) -> Transcriber:
         return " ".join(segment.text for segment in segments).split()
 
     return transcribe
-
-
-def race(programs: dict[str, Transcriber], spoken: speech.Speech, rounds: int) -> list[Outcome]:
-    """Let the programs transcribe in turns, every other round in reverse; the first window warms each of them up."""
-    truth = [word.text for word in spoken.words]
-    heard: dict[str, tuple[str, ...]] = {}
-    seconds: dict[str, list[float]] = {name: [] for name in programs}
-    for program in programs.values():
-        program(spoken.samples[: 30 * SAMPLE_RATE])
-    for number in range(rounds):
-        for name in list(programs) if number % 2 == 0 else reversed(programs):
-            print(f"round {number + 1} of {rounds}: {name} …", flush=True)
-            began = time.perf_counter()
-            words = tuple(programs[name](spoken.samples))
-            seconds[name].append(time.perf_counter() - began)
-            assert heard.setdefault(name, words) == words, f"{name} heard something else the second time"
-    return [Outcome(name, heard[name], word_errors(heard[name], truth), tuple(seconds[name])) for name in programs]
-
-
-def word_errors(heard: tuple[str, ...] | list[str], said: list[str]) -> int:
-    """Count substitutions, insertions and deletions."""
-    row = list(range(len(said) + 1))
-    for i, word in enumerate(heard, start=1):
-        before, row[0] = row[0], i
-        for j, other in enumerate(said, start=1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (word != other))
-    return row[-1]
-
-
-def speed(one: Outcome, outcomes: list[Outcome]) -> float:
-    """How many times as fast as transformers: the median over rounds, each against its own neighbour."""
-    base = next(other for other in outcomes if other.name == TRANSFORMERS)
-    return median(theirs / own for own, theirs in zip(one.seconds, base.seconds, strict=True))
 
 
 def describe(options: Options, where: str, spoken: speech.Speech, outcomes: list[Outcome]) -> str:

@@ -1,21 +1,21 @@
 import numpy as np
 import pytest
 
-from benchmarks import long_form
-from benchmarks.long_form import Outcome
+from benchmarks import race
+from benchmarks.race import Outcome
 from benchmarks.speech import Speech, SpokenWord
 
 
 def test_errors_are_counted_over_words():
-    assert long_form.word_errors(["one", "too", "three", "four"], ["one", "two", "three"]) == 2
+    assert race.word_errors(["one", "too", "three", "four"], ["one", "two", "three"]) == 2
 
 
 def test_speed_is_a_ratio_within_a_round():
     ours = Outcome("streamer", (), 0, (1.0, 10.0, 3.0))
     theirs = Outcome("transformers", (), 0, (2.0, 40.0, 9.0))
 
-    assert long_form.speed(ours, [ours, theirs]) == 3.0
-    assert long_form.speed(theirs, [ours, theirs]) == 1.0
+    assert race.speed(ours, [ours, theirs]) == 3.0
+    assert race.speed(theirs, [ours, theirs]) == 1.0
 
 
 def test_programs_run_in_turns_and_are_counted_against_the_truth():
@@ -29,7 +29,7 @@ def test_programs_run_in_turns_and_are_counted_against_the_truth():
         return transcribe
 
     spoken = Speech(np.zeros(16000, np.float32), (SpokenWord("one", 0, 10), SpokenWord("two", 20, 30)))
-    outcomes = long_form.race({"a": program("a", ["one", "two"]), "b": program("b", ["one"])}, spoken, rounds=2)
+    outcomes = race.race({"a": program("a", ["one", "two"]), "b": program("b", ["one"])}, spoken, rounds=2)
 
     assert order[2:] == ["a", "b", "b", "a"]
     assert [(one.name, one.errors, len(one.seconds)) for one in outcomes] == [("a", 0, 2), ("b", 1, 2)]
@@ -40,4 +40,4 @@ def test_a_program_that_hears_something_else_the_second_time_is_not_measured():
     spoken = Speech(np.zeros(16000, np.float32), (SpokenWord("one", 0, 10),))
 
     with pytest.raises(AssertionError, match="heard something else the second time"):
-        long_form.race({"a": lambda samples: next(answers)}, spoken, rounds=2)
+        race.race({"a": lambda samples: next(answers)}, spoken, rounds=2)
