@@ -25,9 +25,10 @@ import torch
 import model
 from benchmarks import machine, speech
 from benchmarks.plot import plot_bars
-from benchmarks.race import FASTER_WHISPER, OURS, TRANSFORMERS, Outcome, Transcriber, race, speed, word_errors
+from benchmarks.race import FASTER_WHISPER, OURS, TRANSFORMERS, Outcome, Transcriber, race, speed
 from model.hub import demo_folder
 from model.types import SAMPLE_RATE, Samples
+from model.word_errors import word_errors
 
 STYLE = speech.Style(words=(4, 14), gap=(0.1, 0.5), pause=(0.6, 2.5))
 
@@ -120,7 +121,7 @@ def describe(options: Options, where: str, spoken: speech.Speech, outcomes: list
     ours = outcomes[0]
     rows = "\n".join(
         f"| {one.name} | {len(one.words)} | {100 * one.errors / len(spoken.words):.1f} % ({one.errors}/"
-        f"{len(spoken.words)}) | {word_errors(one.words, list(ours.words))} | {speed(one, outcomes):.2f} |"
+        f"{len(spoken.words)}) | {word_errors(one.words, ours.words)} | {speed(one, outcomes):.2f} |"
         for one in outcomes
     )
     return f"""# Long form

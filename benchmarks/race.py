@@ -9,6 +9,7 @@ from statistics import median
 
 from benchmarks.speech import Speech
 from model.types import SAMPLE_RATE, Samples
+from model.word_errors import word_errors
 
 OURS, TRANSFORMERS, FASTER_WHISPER = "streamer", "transformers", "faster-whisper"
 Transcriber = Callable[[Samples], list[str]]
@@ -39,16 +40,6 @@ def race(programs: dict[str, Transcriber], spoken: Speech, rounds: int) -> list[
             seconds[name].append(time.perf_counter() - began)
             assert heard.setdefault(name, words) == words, f"{name} heard something else the second time"
     return [Outcome(name, heard[name], word_errors(heard[name], truth), tuple(seconds[name])) for name in programs]
-
-
-def word_errors(heard: tuple[str, ...] | list[str], said: list[str]) -> int:
-    """Count substitutions, insertions and deletions."""
-    row = list(range(len(said) + 1))
-    for i, word in enumerate(heard, start=1):
-        before, row[0] = row[0], i
-        for j, other in enumerate(said, start=1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (word != other))
-    return row[-1]
 
 
 def speed(one: Outcome, outcomes: list[Outcome]) -> float:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from model.token_padding import Padding
+from model.token_padding import Padding, rounded
 from model.types import Samples
 
 Row: TypeAlias = NDArray[np.floating[Any]]
@@ -57,11 +57,6 @@ def fill_rows(
         filled.append(np.pad(row, [sides, *[(0, 0)] * (row.ndim - 1)], constant_values=value))
         masks.append(np.pad(np.ones(len(row), dtype=np.int32), sides))
     return filled, masks
-
-
-def rounded(length: int, multiple: int | None) -> int:
-    """Round a length up to a multiple."""
-    return -(-length // multiple) * multiple if multiple else length
 
 
 def rectangle(rows: Sequence[Row]) -> Row:

@@ -12,8 +12,8 @@ from model.cache import DecoderCache
 from model.config import WhisperConfig
 from model.decoder import WhisperDecoder
 from model.labels import token_loss
+from model.language_head import LanguageHead
 from model.outputs import BaseModelOutput, CausalLMOutputWithCrossAttentions
-from model.pretrained import PretrainedNetwork
 
 
 class WhisperDecoderOnly(nn.Module):
@@ -25,10 +25,9 @@ class WhisperDecoderOnly(nn.Module):
         self.decoder = WhisperDecoder(config)
 
 
-class WhisperForCausalLM(PretrainedNetwork):
+class WhisperForCausalLM(LanguageHead):
     """Decoder and head. Loaded from a whole Whisper it leaves the encoder in the file."""
 
-    GENERATES = True
     main_input_name = "input_ids"
 
     def __init__(self, config: WhisperConfig) -> None:
@@ -41,22 +40,9 @@ class WhisperForCausalLM(PretrainedNetwork):
         self.tie_weights()
         self.initialise()
 
-    def tie_weights(self) -> None:
-        """Make the head the token embedding, if the configuration says so."""
-        if self.config.tie_word_embeddings:
-            self.proj_out.weight = self.model.decoder.embed_tokens.weight
-
     def get_decoder(self) -> WhisperDecoder:
         """Return the text decoder."""
         return self.model.decoder
-
-    def get_input_embeddings(self) -> nn.Embedding:
-        """Return the embedding of the tokens."""
-        return self.model.decoder.embed_tokens
-
-    def get_output_embeddings(self) -> nn.Linear:
-        """Return the head."""
-        return self.proj_out
 
     def forward(  # noqa: PLR0917  # the reference's signature
         self,

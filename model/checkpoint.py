@@ -12,11 +12,13 @@ import torch
 
 from model import loading, weights
 from model.config import ModelError, WhisperConfig
+from model.device import choose_device, choose_precision
 from model.features import WhisperFeatureExtractor
 from model.generation import derivation
 from model.generation_config import GenerationConfig
 from model.hub import Source, demo_folder, resolve
 from model.stored import StoredTensor, as_stored
+from model.types import ModelCard
 from model.vocabulary import Vocabulary
 from model.whisper import WhisperForConditionalGeneration
 
@@ -64,6 +66,23 @@ class Checkpoint:
         said = self.config.extra.get("streamer")
         return said if isinstance(said, Mapping) else {}
 
+    @property
+    def languages(self) -> dict[str, int]:
+        """Token of each language that the model knows: fewer than the vocabulary names, if its card says so."""
+        named = self.tokenizer.languages
+        known = self.streamer.get("languages", named)
+        return {code: token for code, token in named.items() if code in known}
+
+    def card(self, encoder_context: str) -> ModelCard:
+        """Say what a client may know of the model; encoder_context: full or dynamic."""
+        return ModelCard(
+            name=self.name,
+            languages=tuple(self.languages) or ("en",),
+            device=str(self.model.device),
+            precision=str(self.model.dtype).removeprefix("torch."),
+            encoder_context=encoder_context,
+        )
+
 
 def load_checkpoint(
     name: str,
@@ -82,6 +101,20 @@ def load_checkpoint(
     if source.path.is_file():
         return _load_openai(source, torch.device(device), dtype)
     return _load_folder(source, torch.device(device), dtype)
+
+
+def load_for_recognition(name: str, device: str, precision: str, threads: int, *, offline: bool) -> Checkpoint:
+    """Load a model where and as it is to run, and set torch up for it.
+
+    name: as `load_checkpoint` takes it; device: auto, cpu, cuda, cuda:1 …; precision: auto, float32, bfloat16 or
+    float16; threads: of the CPU, 0 leaves torch's own number. Raises ModelError for what cannot be used.
+    """
+    where = choose_device(device)
+    if threads:
+        torch.set_num_threads(threads)
+    # Numbers near zero, as silence makes them, would be computed many times slower than others.
+    torch.set_flush_denormal(True)
+    return load_checkpoint(name, device=where, dtype=choose_precision(precision, where), offline=offline)
 
 
 def _load_folder(source: Source, device: torch.device, dtype: torch.dtype) -> Checkpoint:

@@ -12,20 +12,18 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
-import torch
 
 from model.attempts import Attempt, Job, Recipe
-from model.checkpoint import Checkpoint, load_checkpoint
+from model.checkpoint import Checkpoint, load_for_recognition
 from model.config import ModelError
 from model.decode import BatchDecoder
-from model.device import choose_device, choose_precision
 from model.encode import Encoded, WindowEncoder
 from model.guards import Guards, compression_ratio
 from model.prompt import PromptBuilder, seconds_after
 from model.rows import Decoded, DecodeRow
 from model.rules import LogitRules
 from model.segments import SegmentBuilder
-from model.types import HOP, SAMPLE_RATE, WINDOW_SAMPLES, DecodeRequest, Hypothesis, ModelCard
+from model.types import HOP, SAMPLE_RATE, WINDOW_SAMPLES, DecodeRequest, Hypothesis
 
 
 class WhisperRecognizer:
@@ -39,9 +37,7 @@ class WhisperRecognizer:
         generation = checkpoint.generation
         device = network.model.decoder.embed_tokens.weight.device
         self._tokenizer = tokenizer
-        # A model may know fewer languages than its vocabulary names; its card then says which.
-        known = checkpoint.streamer.get("languages", tokenizer.languages)
-        self._languages_known = {code: token for code, token in tokenizer.languages.items() if code in known}
+        self._languages_known = checkpoint.languages
         self._guards = guards or Guards()
         self._encoder = WindowEncoder(
             network.model.encoder, checkpoint.n_mels, dynamic=dynamic, max_streams=max_streams
@@ -62,13 +58,7 @@ class WhisperRecognizer:
         self._segments = SegmentBuilder(tokenizer)
         self.notice = checkpoint.notice
         """What the operator should know of the model; empty if there is nothing to say."""
-        self.card = ModelCard(
-            name=checkpoint.name,
-            languages=tuple(self._languages_known) or ("en",),
-            device=str(device),
-            precision=str(network.model.decoder.embed_tokens.weight.dtype).removeprefix("torch."),
-            encoder_context="dynamic" if dynamic else "full",
-        )
+        self.card = checkpoint.card("dynamic" if dynamic else "full")
 
     @classmethod
     def load(
@@ -84,19 +74,13 @@ class WhisperRecognizer:
     ) -> Self:
         """Load a model and warm it up.
 
-        name: as `load_checkpoint` takes it; device: auto, cpu, cuda, cuda:1 …; precision: auto, float32, bfloat16 or
-        float16; threads: of the CPU, 0 leaves torch's own number; encoder_context: full, dynamic, or auto: dynamic on a
-        CPU for a model whose card says it was trained for it. Raises ModelError for what cannot be used.
+        name, device, precision, threads: as `load_for_recognition` takes them; encoder_context: full, dynamic, or auto:
+        dynamic on a CPU for a model whose card says it was trained for it. Raises ModelError for what cannot be used.
         """
-        where = choose_device(device)
-        if threads:
-            torch.set_num_threads(threads)
-        # Numbers near zero, as silence makes them, would be computed many times slower than others.
-        torch.set_flush_denormal(True)
-        checkpoint = load_checkpoint(name, device=where, dtype=choose_precision(precision, where), offline=offline)
+        checkpoint = load_for_recognition(name, device, precision, threads, offline=offline)
         if encoder_context not in {"auto", "full", "dynamic"}:
             raise ModelError(f"encoder_context must be auto, full or dynamic, got {encoder_context!r}")
-        trained = where.type == "cpu" and checkpoint.streamer.get("encoder_context") == "dynamic"
+        trained = checkpoint.model.device.type == "cpu" and checkpoint.streamer.get("encoder_context") == "dynamic"
         dynamic = encoder_context == "dynamic" or (encoder_context == "auto" and trained)
         recognizer = cls(checkpoint, dynamic=dynamic, guards=guards)
         recognizer.warm_up()

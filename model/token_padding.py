@@ -64,8 +64,7 @@ def pad_rows(
         return [dict(row) for row in rows]
     if padding is Padding.LONGEST or length is None:
         length = max((len(row["input_ids"]) for row in rows), default=0)
-    if multiple:
-        length = -(-length // multiple) * multiple
+    length = rounded(length, multiple)
     padded = []
     for row in rows:
         missing = max(0, length - len(row["input_ids"]))
@@ -75,6 +74,11 @@ def pad_rows(
             filled[name] = filler + row[name] if left else row[name] + filler  # type: ignore[operator,assignment]
         padded.append(filled)
     return padded
+
+
+def rounded(length: int, multiple: int | None) -> int:
+    """Round a length up to a multiple."""
+    return -(-length // multiple) * multiple if multiple else length
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,6 @@ Source: Radford et al. 2022, section 4.5, for the thresholds and temperatures.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -13,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.checkpoint import Checkpoint, load_checkpoint
-from model.device import choose_device, choose_precision
+from model.checkpoint import Checkpoint, load_for_recognition
 from model.errors import ModelError
 from model.token_words import WordReader
-from model.types import HOP, SAMPLE_RATE, ModelCard, Samples, Task, Transcription
+from model.types import HOP, SAMPLE_RATE, Samples, Task, Transcription
 
 Progress = Callable[[Sequence[int]], None]
 """Called with the sample index up to which each recording is decided."""
@@ -27,8 +25,6 @@ PROMPT_TOKENS = 220
 SHORTEST = 16 * HOP
 """Samples below which nothing is said: the frames of the shortest vowel."""
 
-logger = logging.getLogger(__name__)
-
 
 class WhisperTranscriber:
     """Implements `model.types.Transcriber` on `WhisperForConditionalGeneration.generate`."""
@@ -36,19 +32,11 @@ class WhisperTranscriber:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
         self._network = checkpoint.model.eval()
-        self._network.generation_config = checkpoint.generation
         self._words = WordReader(checkpoint.tokenizer)
-        known = checkpoint.streamer.get("languages", checkpoint.tokenizer.languages)
-        self._languages = {code: token for code, token in checkpoint.tokenizer.languages.items() if code in known}
+        self._languages = checkpoint.languages
         self.notice = checkpoint.notice
         """What the operator should know of the model; empty if there is nothing to say."""
-        self.card = ModelCard(
-            name=checkpoint.name,
-            languages=tuple(self._languages) or ("en",),
-            device=str(self._network.device),
-            precision=str(self._network.dtype).removeprefix("torch."),
-            encoder_context="full",
-        )
+        self.card = checkpoint.card("full")
 
     @classmethod
     def load(
@@ -61,11 +49,7 @@ class WhisperTranscriber:
         offline: bool = False,
     ) -> Self:
         """Load a model; parameters as in `WhisperRecognizer.load`. Raises ModelError for what cannot be used."""
-        where = choose_device(device)
-        if threads:
-            torch.set_num_threads(threads)
-        torch.set_flush_denormal(True)
-        return cls(load_checkpoint(name, device=where, dtype=choose_precision(precision, where), offline=offline))
+        return cls(load_for_recognition(name, device, precision, threads, offline=offline))
 
     def transcribe(
         self,

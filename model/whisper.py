@@ -20,6 +20,7 @@ from model.decoder_layer import WhisperDecoderLayer
 from model.encoder import WhisperEncoder, WhisperEncoderLayer, sinusoids
 from model.generation.whisper import WhisperGeneration
 from model.labels import shift_right, token_loss
+from model.language_head import LanguageHead
 from model.outputs import BaseModelOutput, Seq2SeqLMOutput, Seq2SeqModelOutput, as_encoder_output
 from model.pretrained import PretrainedNetwork
 from model.pretrained_base import HEAD
@@ -113,10 +114,9 @@ class WhisperModel(PretrainedNetwork):
         return output if as_output else output.to_tuple()
 
 
-class WhisperForConditionalGeneration(WhisperGeneration, PretrainedNetwork):
+class WhisperForConditionalGeneration(WhisperGeneration, LanguageHead):
     """Whisper with its head over the vocabulary: the token embedding itself, unless the configuration unties it."""
 
-    GENERATES = True
     main_input_name = "input_features"
 
     def __init__(self, config: WhisperConfig) -> None:
@@ -128,11 +128,6 @@ class WhisperForConditionalGeneration(WhisperGeneration, PretrainedNetwork):
         if not config.tie_word_embeddings:
             self.initialise({HEAD})
 
-    def tie_weights(self) -> None:
-        """Make the head the token embedding, if the configuration says so."""
-        if self.config.tie_word_embeddings:
-            self.proj_out.weight = self.model.decoder.embed_tokens.weight
-
     def get_encoder(self) -> WhisperEncoder:
         """Return the audio encoder."""
         return self.model.encoder
@@ -140,14 +135,6 @@ class WhisperForConditionalGeneration(WhisperGeneration, PretrainedNetwork):
     def get_decoder(self) -> WhisperDecoder:
         """Return the text decoder."""
         return self.model.decoder
-
-    def get_input_embeddings(self) -> nn.Embedding:
-        """Return the embedding of the tokens."""
-        return self.model.decoder.embed_tokens
-
-    def get_output_embeddings(self) -> nn.Linear:
-        """Return the head."""
-        return self.proj_out
 
     def freeze_encoder(self) -> None:
         """Let training change no weight of the encoder."""

@@ -13,6 +13,7 @@ import soundfile
 import soxr
 
 from model.types import SAMPLE_RATE, Samples
+from model.word_errors import word_errors
 
 FOLDER = Path(__file__).parents[2] / "shared" / "data" / "fsdd"
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -72,9 +73,4 @@ def say(speaker: str, count: int, seed: int, pauses: tuple[float, float] = (0.1,
 
 def errors(heard: list[str], said: list[str]) -> int:
     """Count substitutions, insertions and deletions: the numerator of the word error rate."""
-    row = list(range(len(said) + 1))
-    for i, word in enumerate(heard, start=1):
-        before, row[0] = row[0], i
-        for j, other in enumerate(said, start=1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (word != other))
-    return row[-1]
+    return word_errors(heard, said)

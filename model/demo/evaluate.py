@@ -36,6 +36,7 @@ from model.demo.windows import Window, audible
 from model.guards import Guards
 from model.recognizer import WhisperRecognizer
 from model.types import DecodeRequest, Hypothesis
+from model.word_errors import word_errors
 
 TRUSTING = Guards(no_speech=2.0, log_probability=-1e9, compression=1e9, temperatures=(), partial_temperatures=())
 """Guards that take everything."""
@@ -57,16 +58,6 @@ class Scores:
     """Highest no-speech probability."""
     log_probability: float
     """Fifth percentile of the average log-probability."""
-
-
-def edit_distance(one: Sequence[str], other: Sequence[str]) -> int:
-    """Substitutions, insertions and deletions between two word sequences."""
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
-        before, row[0] = row[0], i
-        for j, b in enumerate(other, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (a != b))
-    return row[-1]
 
 
 def utterance(clips: Sequence[Clip], rng: np.random.Generator, count: int, pauses: tuple[float, float]) -> Window:
@@ -159,7 +150,7 @@ class Bench:
         for window, answer in zip(windows, answers, strict=True):
             truth = [DIGITS[word.digit] for word in window.words]
             heard = [word.text.strip() for word in answer.words]
-            edits += edit_distance(truth, heard)
+            edits += word_errors(heard, truth)
             words += len(truth)
             if truth == heard:
                 _time_errors(window, answer, scores)

@@ -111,7 +111,7 @@ class WindowDecoder:
         return output
 
     def _add_times(self, output: GenerateOutput, prompt_length: int, frames: Sequence[int] | None) -> None:
-        """Write times into an output, and take out the attentions that nobody else asked for."""
+        """Write times into an output."""
         assert output.cross_attentions is not None, "output_attentions asks for them"
         attention = recorded_attention(
             output.cross_attentions,

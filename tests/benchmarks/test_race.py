@@ -4,10 +4,11 @@ import pytest
 from benchmarks import race
 from benchmarks.race import Outcome
 from benchmarks.speech import Speech, SpokenWord
+from model.word_errors import word_errors
 
 
 def test_errors_are_counted_over_words():
-    assert race.word_errors(["one", "too", "three", "four"], ["one", "two", "three"]) == 2
+    assert word_errors(["one", "too", "three", "four"], ["one", "two", "three"]) == 2
 
 
 def test_speed_is_a_ratio_within_a_round():
