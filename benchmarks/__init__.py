@@ -1,1 +1,1 @@
-"""What is measured, and how anyone can measure it again: python -m benchmarks.latency, .streams, .soak."""
+"""What is measured, and how anyone can measure it again: python -m benchmarks.latency, .load, .soak."""

@@ -13,11 +13,12 @@ Definitions, all in seconds and relative to the true end of the spoken word:
 from __future__ import annotations
 
 import math
-import re
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from benchmarks.emission import Emission
+from benchmarks.pairing import pair_words, words_of
+from benchmarks.showing import follow
 from benchmarks.stream import Recording
 from model.types import SAMPLE_RATE
 
@@ -59,37 +60,6 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return sorted(values)[max(math.ceil(percent / 100 * len(values)) - 1, 0)]
 
 
-def words_of(text: str) -> list[str]:
-    """Split text into words, without case and punctuation."""
-    return re.findall(r"[\w']+", text.lower())
-
-
-def pair_words(spoken: Sequence[str], heard: Sequence[str], *, unfinished: bool = False) -> dict[int, int]:
-    """Pair equal words in order, as the fewest edits do: index in heard by index in spoken.
-
-    unfinished: what was heard so far may end anywhere; words spoken after that cost nothing.
-    """
-    rows, columns = len(spoken) + 1, len(heard) + 1
-    cost = [[row + column if not (row and column) else 0 for column in range(columns)] for row in range(rows)]
-    for row in range(1, rows):
-        for column in range(1, columns):
-            change = cost[row - 1][column - 1] + (spoken[row - 1] != heard[column - 1])
-            cost[row][column] = min(change, cost[row - 1][column] + 1, cost[row][column - 1] + 1)
-    row = min(range(rows), key=lambda r: (cost[r][-1], abs(r - len(heard)))) if unfinished else rows - 1
-    column, pairs = columns - 1, {}
-    while row and column:
-        equal = spoken[row - 1] == heard[column - 1]
-        if cost[row][column] == cost[row - 1][column - 1] + (not equal):
-            row, column = row - 1, column - 1
-            if equal:
-                pairs[row] = column
-        elif cost[row][column] == cost[row - 1][column] + 1:
-            row -= 1
-        else:
-            column -= 1
-    return dict(sorted(pairs.items()))
-
-
 @dataclass(frozen=True, slots=True)
 class _Heard:
     """A committed word."""
@@ -112,12 +82,14 @@ def measure(recording: Recording) -> Delays:
         for text in words_of(word["text"])
     ]
     pairs = pair_words([word.text for word in spoken], [word.text for word in heard])
-    shown, erased = _first_shown(recording, pairs)
-    delays = Delays(spoken=len(spoken), missed=len(spoken) - len(pairs), extra=len(heard) - len(pairs), erased=erased)
+    shown = follow(spoken, list(emissions(recording)), pairs)
+    missed, extra = len(spoken) - len(pairs), len(heard) - len(pairs)
+    delays = Delays(spoken=len(spoken), missed=missed, extra=extra, erased=shown.erased)
     for index, place in pairs.items():
         word, found = spoken[index], heard[place]
         start, end = word.start / SAMPLE_RATE, word.end / SAMPLE_RATE
-        delays.shown.append(min(shown.get(index, math.inf), found.at) - end)
+        first = shown.first.get(index)
+        delays.shown.append((found.at if first is None else min(first.at, found.at)) - end)
         delays.committed.append(found.at - end)
         delays.timing += [abs(found.start - start), abs(found.end - end)]
     delays.final = list(_times_to_final(recording))
@@ -135,43 +107,18 @@ def check_promises(recording: Recording) -> None:
     assert starts == sorted(starts), "a committed word starts before an earlier one"
 
 
-def _first_shown(recording: Recording, pairs: dict[int, int]) -> tuple[dict[int, float], int]:
-    """Return when each spoken word was first shown in a partial, and how many shown words were taken back."""
-    spoken = recording.speech.words
-    by_place = {place: index for index, place in pairs.items()}
-    first: dict[int, float] = {}
+def emissions(recording: Recording) -> Iterator[Emission]:
+    """Yield what a reader of the stream saw change; of a daemon over a network only the time of arrival is known."""
     displayed: list[str] = []
-    erased = committed = following = 0
     for arrival in recording.arrivals:
         text = words_of(arrival.message.get("text", ""))
-        match arrival.message["type"]:
-            case "commit":
-                erased += _taken_back(displayed[: len(text)], text)
-                displayed = displayed[len(text) :]
-                for place in range(committed, committed + len(text)):
-                    following = by_place.get(place, following - 1) + 1
-                committed += len(text)
-            case "partial":
-                erased += _taken_back(displayed, text)
-                displayed = text
-                heard = bisect_left(spoken, arrival.at * SAMPLE_RATE, key=lambda word: word.start)
-                candidates = [word.text for word in spoken[following:heard]]
-                for index in pair_words(candidates, text, unfinished=True):
-                    first.setdefault(following + index, arrival.at)
-            case "final":
-                erased += len(displayed)
-                displayed = []
-    return first, erased
-
-
-def _taken_back(before: Sequence[str], after: Sequence[str]) -> int:
-    """Count the words from the first one that changed or went."""
-    kept = 0
-    for old, new in zip(before, after, strict=False):
-        if old != new:
-            break
-        kept += 1
-    return len(before) - kept
+        kind = arrival.message["type"]
+        if kind == "commit":
+            displayed = displayed[len(text) :]
+            yield Emission(arrival.at, arrival.at, tuple(text), tuple(displayed))
+        elif kind in {"partial", "final"}:
+            displayed = text if kind == "partial" else []
+            yield Emission(arrival.at, arrival.at, shown=tuple(displayed), final=kind == "final")
 
 
 def _times_to_final(recording: Recording) -> Iterator[float]:

@@ -1,11 +1,10 @@
-"""Measure how long a word takes to appear, to be committed, and to be final; and what drafts save.
+"""Measure how long a word takes to appear, to be committed, and to be final.
 
     python -m benchmarks.latency [--seconds 120] [--streams 2] [--model demo]
 
-Part one runs a real daemon and pushes speech with known word times through real WebSockets, in real time, several
-streams at once. The definitions of the delays are those of `benchmarks/delays.py`; all of them contain everything a
-user would wait for: the framing of the audio, the wait for the next update, decoding and the network (loopback here).
-Part two decodes every request of a stream with and without its draft (`benchmarks/drafts.py`).
+A real daemon is run, and speech with known word times pushed through real WebSockets, in real time, several streams at
+once. The definitions of the delays are those of `benchmarks/delays.py`; all of them contain everything a user would
+wait for: the framing of the audio, the wait for the next update, decoding and the network (loopback here).
 
 Writes latency.md, latency.png and latency.json to `benchmarks/results/`.
 """
@@ -20,13 +19,9 @@ from dataclasses import asdict, dataclass
 from benchmarks import machine, speech
 from benchmarks.daemon import running_daemon
 from benchmarks.delays import Delays, measure, percentile
-from benchmarks.drafts import DraftReport, Update, compare, report
 from benchmarks.plot import plot_latency
 from benchmarks.stream import Recording, push
-from model.recognizer import WhisperRecognizer
 from streamer.config import Config
-from streamer.session import Session
-from streamer.vad import WebRtcVad
 
 STAGGER_S = 0.37
 """Between the starts of two streams, so that their updates do not fall together."""
@@ -50,19 +45,17 @@ def main() -> None:
     delays = Delays()
     for recording in recordings:
         delays.add(measure(recording))
-    print(f"{options.seconds:g} s of speech, each request with and without its draft …", flush=True)
-    drafts = run_drafts(options)
-    table = describe(options, where, recordings, delays, drafts)
+    table = describe(options, where, recordings, delays)
     machine.write("latency.md", table)
-    raw = {"machine": where, "options": asdict(options), "delays": asdict(delays), "drafts": summaries(drafts)}
+    raw = {"machine": where, "options": asdict(options), "delays": asdict(delays)}
     machine.write("latency.json", json.dumps(raw, indent=1) + "\n")
-    plot_latency(delays, report(drafts), machine.RESULTS / "latency.png")
+    plot_latency(delays, machine.RESULTS / "latency.png")
     print(table)
 
 
 def parse() -> Options:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description="Delays of words, and what drafts save.")
+    parser = argparse.ArgumentParser(description="Delays of words.")
     parser.add_argument("--seconds", type=float, default=120, help="speech per stream")
     parser.add_argument("--streams", type=int, default=2, help="streams at once")
     parser.add_argument("--model", default="demo")
@@ -82,25 +75,7 @@ async def run_streams(options: Options) -> list[Recording]:
         return [task.result() for task in running]
 
 
-def run_drafts(options: Options) -> list[Update]:
-    """Decode a stream's requests both ways, in this process, with the daemon's own defaults."""
-    config = Config()
-    session = Session("benchmark", config.session, config.endpoint, WebRtcVad(config.endpoint.vad_aggressiveness))
-    recognizer = WhisperRecognizer.load(options.model)
-    return compare(session, recognizer, speech.speak(options.seconds, seed=1000))
-
-
-def summaries(updates: list[Update]) -> dict[str, dict[str, float]]:
-    """Report on all updates, on partials and on finals."""
-    kinds = {
-        "all": updates,
-        "partial": [update for update in updates if not update.final],
-        "final": [update for update in updates if update.final],
-    }
-    return {name: asdict(report(some)) for name, some in kinds.items() if some}
-
-
-def describe(options: Options, where: str, recordings: list[Recording], delays: Delays, updates: list[Update]) -> str:
+def describe(options: Options, where: str, recordings: list[Recording], delays: Delays) -> str:
     """Write the table."""
     config = Config()
     lags = [lag for recording in recordings for lag in recording.lags()]
@@ -132,33 +107,8 @@ most every {config.session.update_interval_ms} ms, an utterance ends {config.end
 back before their commit ({delays.erased / max(delays.spoken, 1):.2f} per word), none after. Committed word times are \
 {percentile(delays.timing, 50) * 1000:.0f} ms (median) from the true ones.
 
-![Delays and decoder passes](latency.png)
-
-## Drafts
-
-The same requests with and without the draft, in turns, one at a time, in one process.
-
-{describe_drafts(updates)}
+![Delays](latency.png)
 """
-
-
-def describe_drafts(updates: list[Update]) -> str:
-    """Write the table of drafts."""
-    kinds = [("partial", [u for u in updates if not u.final]), ("final", [u for u in updates if u.final])]
-    rows = [(name, report(some)) for name, some in [*kinds, ("all", updates)] if some]
-    head = (
-        "| updates | number | passes, without draft | passes, with | tokens per pass, without | with "
-        "| draft tokens accepted | time without ÷ with | different text |\n|---|---|---|---|---|---|---|---|---|\n"
-    )
-    return head + "\n".join(f"| {name} | {describe_report(one)} |" for name, one in rows)
-
-
-def describe_report(one: DraftReport) -> str:
-    """Write the cells of one row."""
-    return (
-        f"{one.updates} | {one.passes_plain:.1f} | {one.passes:.1f} | {one.tokens_per_pass_plain:.2f} "
-        f"| {one.tokens_per_pass:.2f} | {one.accepted:.0%} | {one.time_ratio:.2f} | {one.different}"
-    )
 
 
 if __name__ == "__main__":

@@ -12,25 +12,36 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from benchmarks.delays import Delays, percentile
-from benchmarks.drafts import DraftReport
+from benchmarks.figures import Interval
 
 
-def plot_latency(delays: Delays, drafts: DraftReport, path: Path) -> None:
-    """Draw the distribution of the delays beside the decoder passes of an update."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), width_ratios=(3, 1), layout="constrained")
+def plot_latency(delays: Delays, path: Path) -> None:
+    """Draw the distribution of the delays."""
+    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
     for values, label in (
         (delays.shown, "word first shown"),
         (delays.committed, "word committed"),
         (delays.final, "utterance final"),
     ):
-        draw_distribution(left, values, f"{label} (p50 {percentile(values, 50):.2f} s)")
-    left.set(xlabel="seconds after the end of the word", ylabel="share of words, of utterances", ylim=(0, 1))
-    left.set_xlim(left=min(0.0, percentile(delays.shown, 1)), right=percentile([*delays.committed, *delays.final], 99))
-    left.grid(alpha=0.3)
-    left.legend(loc="upper left")
-    bars = right.bar(["without draft", "with draft"], [drafts.passes_plain, drafts.passes], color=["0.7", "C0"])
-    right.bar_label(bars, fmt="%.1f")
-    right.set(ylabel="decoder passes per update")
+        draw_distribution(axes, values, f"{label} (p50 {percentile(values, 50):.2f} s)")
+    axes.set(xlabel="seconds after the end of the word", ylabel="share of words, of utterances", ylim=(0, 1))
+    axes.set_xlim(left=min(0.0, percentile(delays.shown, 1)), right=percentile([*delays.committed, *delays.final], 99))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left")
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def plot_passes(passes: dict[str, dict[str, float]], path: Path) -> None:
+    """Draw decoder passes per update: one panel for each kind of speech, one bar for each way of decoding."""
+    figure, panels = plt.subplots(1, len(passes), figsize=(5 * len(passes), 3), layout="constrained", squeeze=False)
+    for axes, (title, values) in zip(panels[0], passes.items(), strict=True):
+        bars = axes.barh(list(values), list(values.values()), color=[*["0.7"] * (len(values) - 1), "C0"])
+        axes.bar_label(bars, fmt="%.1f", padding=3)
+        axes.invert_yaxis()
+        axes.margins(x=0.15)
+        axes.set_title(title, fontsize=10)
+        axes.set(xlabel="decoder passes per update")
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)
 
@@ -49,5 +60,23 @@ def plot_bars(values: dict[str, float], title: str, path: Path) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_title(title, fontsize=10)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def plot_tradeoff(points: dict[str, tuple[float, Interval]], path: Path) -> None:
+    """Draw delay against error rate, one point for each system, with the interval of the error rate."""
+    figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
+    markers = "osD^vP*X<>hp"
+    for number, (name, (delay, rate)) in enumerate(points.items()):
+        spread = [[100 * (rate.value - rate.low)], [100 * (rate.high - rate.value)]]
+        axes.errorbar(
+            delay, 100 * rate.value, yerr=spread, fmt=markers[number % len(markers)], capsize=3, label=name, alpha=0.8
+        )
+    axes.set(xlabel="commit delay, median, seconds after the end of the word", ylabel="word error rate, %")
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=8)
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)

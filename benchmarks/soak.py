@@ -26,7 +26,8 @@ import numpy as np
 
 from benchmarks import machine, speech
 from benchmarks.daemon import Daemon, running_daemon
-from benchmarks.delays import check_promises, pair_words, percentile, words_of
+from benchmarks.delays import check_promises, percentile
+from benchmarks.pairing import pair_words, words_of
 from benchmarks.speech import MONOLOGUE, PHRASES, Speech
 from benchmarks.stream import Recording, push
 from model.types import SAMPLE_RATE

@@ -9,17 +9,29 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from benchmarks.speech import Speech
 from model.types import SAMPLE_RATE
 
 CHUNK = SAMPLE_RATE // 50
 """Samples of a message: 20 ms, as a microphone gives them."""
+
+
+class RefusedError(RuntimeError):
+    """The daemon did not take the stream."""
+
+    def __init__(self, code: str, close: int) -> None:
+        """`code` of its error message, `close` of the connection."""
+        super().__init__(f"refused: {code}, closed with {close}")
+        self.code = code
+        self.close = close
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +62,21 @@ class Recording:
 
 
 async def push(address: str, speech: Speech, speed: float = 1.0, delay_s: float = 0.0) -> Recording:
-    """Stream the speech and return what came back. Raises RuntimeError if the daemon reports an error or a gap."""
+    """Stream the speech and return what came back.
+
+    Raises RefusedError if the stream is not taken, RuntimeError if the daemon reports an error or a gap later on.
+    """
     recording = Recording(speech)
     await asyncio.sleep(delay_s)
     # A pong waits behind the audio that is on its way, which is much when the daemon is behind: no ping timeout.
     connecting = connect(address, compression=None, max_size=None, ping_timeout=None)
     async with connecting as socket, asyncio.TaskGroup() as tasks:
-        await socket.send(json.dumps({"type": "start", "sample_rate": SAMPLE_RATE, "encoding": "pcm_s16le"}))
+        with suppress(ConnectionClosed):  # one that refuses says why in what is read next
+            await socket.send(json.dumps({"type": "start", "sample_rate": SAMPLE_RATE, "encoding": "pcm_s16le"}))
         ready = json.loads(await socket.recv())
+        if ready["type"] == "error":
+            await socket.wait_closed()
+            raise RefusedError(ready["code"], socket.close_code or 1006)
         if ready["type"] != "ready":
             raise RuntimeError(f"expected ready, got {ready}")
         began = time.monotonic()

@@ -13,21 +13,19 @@ waiting.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from ipaddress import ip_address
 from typing import Any, Protocol, Self, TypeAlias, cast, get_args
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 import numpy as np
 import websockets
 
+from clients.address import is_loopback, stream_url
 from model.types import SAMPLE_RATE, Samples, Task
 from streamer.audio import Encoding
 from streamer.protocols import messages
 
-PATH = "/v1/stream"
 RECEIVED_MESSAGES = 1024
 SENT_BYTES = 65_536
 """Longest message that is sent; longer audio is cut, which changes nothing for the server."""
@@ -42,6 +40,7 @@ FromServer: TypeAlias = (
     | messages.Flushed
     | messages.Gap
     | messages.Warning
+    | messages.Pace
     | messages.Error
     | messages.Done
 )
@@ -166,13 +165,16 @@ async def connect(
     prompt: str = "",
     partials: bool = True,
     words: bool = True,
+    languages: Sequence[str] = (),
+    hotwords: Sequence[str] = (),
     open_timeout_s: float = 10.0,
 ) -> AsyncGenerator[Stream, None]:
     """Open a stream and close it in the end; the arguments are the fields of `start`.
 
     Raises Unreachable if there is no server at `url` or it refuses to talk, StreamError if it refuses this stream.
     """
-    start = messages.Start(sample_rate, encoding, channels, language, task, prompt, partials, words)
+    wanted = list(languages), list(hotwords)
+    start = messages.Start(sample_rate, encoding, channels, language, task, prompt, partials, words, *wanted)
     address = url
     try:
         address = stream_url(url)
@@ -187,13 +189,6 @@ def pcm_s16le(samples: Samples) -> bytes:
     """Return samples in [-1, 1] as 16-bit PCM; what was 16-bit PCM before comes back unchanged."""
     data: bytes = np.clip(np.rint(samples * 32_768.0), -32_768, 32_767).astype("<i2").tobytes()
     return data
-
-
-def stream_url(url: str) -> str:
-    """Complete an address: `host:8765`, `http://host:8765` and `ws://host:8765` mean its /v1/stream."""
-    parts = urlsplit(url if "://" in url else f"ws://{url}")
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    return urlunsplit(parts._replace(scheme=scheme, path=parts.path.rstrip("/") or PATH))
 
 
 async def _receive(socket: Socket) -> FromServer:
@@ -221,16 +216,9 @@ def _options(address: str, token: str | None) -> dict[str, Any]:
         "ping_timeout": None,  # a pong waits behind all the audio that is on its way
         "additional_headers": {"Authorization": f"Bearer {token}"} if token else None,
     }
-    if _is_loopback(urlsplit(address).hostname or ""):
+    if is_loopback(address):
         options["proxy"] = None  # a proxy for the Internet does not know this machine's own address
     return options
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _why_not(error: Exception) -> str:

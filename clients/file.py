@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import soundfile
-import soxr
 
 from model.types import SAMPLE_RATE, Samples
+from streamer.sound import Sound, SoundError
 
 BLOCK_S = 0.1
 
@@ -30,12 +29,11 @@ class SoundFile:
         try:
             with path.open("rb"):
                 pass  # libsndfile only says "System error"
-            self._file: Any = soundfile.SoundFile(path)
+            self._sound = Sound(path)
         except OSError as error:
             raise FileError(f"{path}: {error.strerror or error}") from error
-        except soundfile.LibsndfileError as error:
-            raise FileError(f"{path}: {error.error_string.rstrip('. ')}") from error
-        self._resampler = soxr.ResampleStream(self._file.samplerate, SAMPLE_RATE, 1, dtype="float32")
+        except SoundError as error:
+            raise FileError(f"{path}: {error}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -43,29 +41,19 @@ class SoundFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        self._sound.close()
 
     @property
     def duration_s(self) -> float:
         """Length as the header says it."""
-        return float(self._file.frames) / float(self._file.samplerate)
+        return self._sound.claimed_s
 
     def blocks(self, block_s: float = BLOCK_S) -> Iterator[Samples]:
         """Yield the rest of the file, (n,) float32, about `block_s` each. Raises FileError where it is damaged."""
-        frames = max(round(block_s * self._file.samplerate), 1)
-        while True:
-            try:
-                block = self._file.read(frames, dtype="float32", always_2d=True)
-            except soundfile.LibsndfileError as error:
-                raise FileError(f"{self._path}: {error.error_string.rstrip('. ')}") from error
-            last = len(block) < frames
-            # A float file may hold anything; what is not a number is silence.
-            mono = np.nan_to_num(block.mean(axis=1, dtype=np.float32), posinf=1.0, neginf=-1.0)
-            samples = self._resampler.resample_chunk(np.clip(mono, -1.0, 1.0), last=last)
-            if len(samples):
-                yield samples
-            if last:
-                return
+        try:
+            yield from self._sound.blocks(block_s)
+        except SoundError as error:
+            raise FileError(f"{self._path}: {error}") from error
 
     def read(self) -> Samples:
         """Return the rest of the file at once. Raises FileError."""

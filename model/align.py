@@ -1,10 +1,15 @@
-"""When each token was said: a path through the cross-attention of the alignment heads.
+"""When each token was said, and where the decoder looked when it wrote it: the attention of the alignment heads.
+
+A path through the attention gives the times: all tokens, in order, over all of the audio. Where a token's own query
+looks most is another thing, and cheaper: near the end of the audio it says that the decoder may still be listening.
 
 Source: openai/whisper timing.py; transformers `_extract_token_timestamps`, which the tests compare with; Giorgino 2009
-for dynamic time warping.
+for dynamic time warping; Papi et al. 2023 (AlignAtt) for the position of most attention.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -83,15 +88,28 @@ def path_starts(cost: NDArray[np.float64]) -> NDArray[np.intp]:
     return starts
 
 
-def token_starts(attention: Tensor, first_row: int, first: int, end: int) -> NDArray[np.intp]:
-    """Return the encoder position at which each token from row `first_row` on starts, (rows - first_row,).
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Encoder positions of consecutive tokens."""
+
+    starts: NDArray[np.intp]
+    """(rows,): where each token starts, never going back."""
+    peaks: NDArray[np.intp]
+    """(rows,): where the query that chose each token looks most; the last position where it looks nowhere in
+    particular, for then nothing says that it is not still listening."""
+
+
+def align_tokens(attention: Tensor, first_row: int, first: int, end: int) -> Alignment:
+    """Place each token from row `first_row` on.
 
     attention: (heads, rows, n_audio_ctx), row i being the query that chose token i; only positions first..end, which
-    hold the audio of these tokens, are considered. Fewer positions than one are none: all start at `first`.
+    hold the audio of these tokens, are considered. Fewer positions than one are none: all tokens are put at `first`.
     """
     rows = attention.shape[1] - first_row
     end = min(end, attention.shape[2])
     if rows < 1 or end - first < 1:
-        return np.full(max(rows, 0), first, dtype=np.intp)
-    cost = alignment_cost(attention, first_row, first, end)
-    return path_starts(cost.double().cpu().numpy()) + first
+        nowhere = np.full(max(rows, 0), first, dtype=np.intp)
+        return Alignment(nowhere, nowhere)
+    cost = alignment_cost(attention, first_row, first, end).double().cpu().numpy()
+    peaks = np.where(np.ptp(cost, axis=1) > 0, cost.argmin(axis=1), end - first - 1)
+    return Alignment(path_starts(cost) + first, peaks + first)

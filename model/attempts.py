@@ -1,103 +1,90 @@
-"""One request from its first decode to its answer: what was tried, what came of it, what is to be tried next."""
+"""One request from its first decode to its answer: what was tried, what came of it, what is to be tried next.
+
+The plan of attempts follows from the request, the model and the guards, and whether the next one is made from the last
+one alone. So they can be made in one go or one by one, each when there is time for it, with the same result.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from model.choice import best
 from model.guards import Guards, Verdict
-from model.rows import Decoded
-from model.types import DecodeRequest, DecodeStatistics, Hypothesis, Segment
-
-SETTLED = frozenset({Verdict.TAKE, Verdict.SILENCE})
+from model.hearing import Heard
+from model.types import DecodeRequest, Hypothesis
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How an attempt is made; those of one recipe share a batch."""
+    """How an attempt is made."""
 
     prompted: bool
     temperature: float
     drafted: bool = False
-
-
-FIRST = Recipe(prompted=True, temperature=0.0, drafted=True)
+    full_context: bool = False
+    """Whether the encoder is shown 30 s although it would be shown less."""
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One decode, judged."""
+class Planner:
+    """What a recognizer tries, in order."""
 
-    decoded: Decoded
-    segments: tuple[Segment, ...]
-    ratio: float
-    """Of text to its compressed size."""
-    verdict: Verdict
-    loops: bool
-    """Whether it has more repeated words than its audio could hold."""
+    guards: Guards
+    trusts_truncation: bool
+    """Whether the model was trained for less than 30 s of context, so that even a final need not have them."""
 
-    @property
-    def rank(self) -> tuple[bool, bool, float]:
-        """Orders attempts, the best one last."""
-        return self.verdict in SETTLED, not self.loops, self.decoded.average_log_probability
+    def plan(self, request: DecodeRequest, *, truncated: bool) -> tuple[Recipe, ...]:
+        """Return all attempts that may be made at a request; truncated: whether its context would be less than 30 s."""
+        return tuple(self._recipes(request, truncated=truncated))
+
+    def _recipes(self, request: DecodeRequest, *, truncated: bool) -> Iterator[Recipe]:
+        """As asked, with all the context, without prompt, then at rising temperatures."""
+        short = truncated and (self.trusts_truncation or not request.final)
+        if short:
+            yield Recipe(prompted=True, temperature=0.0, drafted=True)
+        yield Recipe(prompted=True, temperature=0.0, drafted=True, full_context=truncated)
+        if request.prompt or request.context:
+            yield Recipe(prompted=False, temperature=0.0, full_context=truncated)
+        for temperature in self.guards.temperatures if request.final else self.guards.partial_temperatures:
+            yield Recipe(prompted=False, temperature=temperature, full_context=truncated)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Job:
     """A request on its way to a hypothesis."""
 
     request: DecodeRequest
-    language: str
-    plan: list[Recipe]
-    """Attempts that may still be made, in order."""
-    attempts: list[Attempt] = field(default_factory=list)
-
-    @classmethod
-    def start(cls, request: DecodeRequest, language: str, guards: Guards) -> Job:
-        """Plan a request's attempts: as asked, without prompt, then at rising temperatures."""
-        unprompted = [Recipe(prompted=False, temperature=0.0)] if request.prompt or request.context else []
-        temperatures = guards.temperatures if request.final else guards.partial_temperatures
-        drawn = [Recipe(prompted=False, temperature=temperature) for temperature in temperatures]
-        return cls(request, language, [FIRST, *unprompted, *drawn])
+    plan: tuple[Recipe, ...]
+    """All attempts that may be made, in order."""
+    truncated: bool
+    """Whether an attempt without `full_context` has less than 30 s."""
+    heard: dict[bool, Heard] = field(default_factory=dict)
+    """By whether with full context; filled as attempts ask for it."""
+    attempts: list[Hypothesis] = field(default_factory=list)
 
     @property
-    def next_recipe(self) -> Recipe | None:
-        """How to try next; None once an attempt is taken or the plan is used up."""
-        if not self.plan or any(attempt.verdict in SETTLED for attempt in self.attempts):
-            return None
-        if any(attempt.verdict is Verdict.RETRY_UNPROMPTED for attempt in self.attempts) and self.plan[0].temperature:
-            return None
-        return self.plan[0]
+    def number(self) -> int:
+        """Which attempt of the plan comes next, the last one if the plan is used up."""
+        asked = self.request.attempt
+        return min(len(self.attempts) if asked is None else asked, len(self.plan) - 1)
 
-    def receive(self, attempt: Attempt) -> None:
-        """Note what came of the next recipe."""
-        self.plan.pop(0)
-        self.attempts.append(attempt)
+    @property
+    def recipe(self) -> Recipe:
+        """How the next attempt is made."""
+        return self.plan[self.number]
 
-    def answer(self, positions: int, size: int) -> Hypothesis:
-        """Return the best attempt as hypothesis.
+    @property
+    def done(self) -> bool:
+        """Whether an attempt is settled, or the one that was asked for is made."""
+        return bool(self.attempts) and (self.request.attempt is not None or self.attempts[-1].settled)
 
-        positions: encoder positions of the row; size: rows of the batch. A partial hypothesis that is still a loop is
-        not shown, more audio will come; a final answer has to be given.
-        """
-        best = max(self.attempts, key=lambda attempt: attempt.rank)
-        withheld = best.verdict is Verdict.SILENCE or (best.loops and not self.request.final)
-        decodes = [attempt.decoded for attempt in self.attempts]
-        return Hypothesis(
-            start=self.request.start,
-            end=self.request.end,
-            segments=() if withheld else best.segments,
-            language=self.language,
-            average_log_probability=best.decoded.average_log_probability,
-            no_speech_probability=best.decoded.no_speech,
-            compression_ratio=best.ratio,
-            final=self.request.final,
-            statistics=DecodeStatistics(
-                passes=sum(decoded.passes for decoded in decodes),
-                draft_tokens=sum(decoded.drafted for decoded in decodes),
-                accepted_tokens=sum(decoded.accepted for decoded in decodes),
-                tokens=len(best.decoded.tokens),
-                encoder_positions=positions,
-                batch=size,
-                fallbacks=len(self.attempts) - 1,
-            ),
-        )
+    def settles(self, verdict: Verdict) -> bool:
+        """Say whether the next attempt, if it is judged so, is the last one."""
+        if verdict.trusted or self.number + 1 == len(self.plan):
+            return True
+        return verdict is Verdict.RETRY_GREEDILY and self.plan[self.number + 1].temperature > 0
+
+    def answer(self) -> Hypothesis:
+        """Return the best of the attempts that were made."""
+        return best(self.attempts)

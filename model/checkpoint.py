@@ -12,13 +12,14 @@ import torch
 
 from model import loading, weights
 from model.config import ModelError, WhisperConfig
-from model.device import choose_device, choose_precision
+from model.device import choose_device, choose_precision, default_threads
 from model.features import WhisperFeatureExtractor
 from model.generation import derivation
 from model.generation_config import GenerationConfig
 from model.hub import Source, demo_folder, resolve
+from model.quantization import is_worth_int8, prepare
 from model.stored import StoredTensor, as_stored
-from model.types import ModelCard
+from model.types import ModelCard, Task
 from model.vocabulary import Vocabulary
 from model.whisper import WhisperForConditionalGeneration
 
@@ -54,11 +55,18 @@ class Checkpoint:
     features: WhisperFeatureExtractor
     notice: str = ""
     """What the operator should know; empty if there is nothing to say."""
+    precision: str = ""
+    """What it computes in; empty for the type of its weights."""
 
     @property
     def n_mels(self) -> int:
         """Mel bands the encoder hears: 80 or 128."""
         return self.config.num_mel_bins
+
+    @property
+    def uses_earlier_text(self) -> bool:
+        """Whether the text before a window helps the model to hear it; its card says if not."""
+        return bool(self.streamer.get("earlier_text", True))
 
     @property
     def streamer(self) -> Mapping[str, Any]:
@@ -79,8 +87,9 @@ class Checkpoint:
             name=self.name,
             languages=tuple(self.languages) or ("en",),
             device=str(self.model.device),
-            precision=str(self.model.dtype).removeprefix("torch."),
+            precision=self.precision or str(self.model.dtype).removeprefix("torch."),
             encoder_context=encoder_context,
+            tasks=tuple(Task) if set(self.languages) - {"en"} else (Task.TRANSCRIBE,),
         )
 
 
@@ -88,13 +97,14 @@ def load_checkpoint(
     name: str,
     *,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
     offline: bool = False,
     progress: bool | None = None,
 ) -> Checkpoint:
     """Load a model by any name `resolve` understands.
 
-    dtype: type of the weights in memory, whatever it is in the file; offline: ask no hub; progress: as in `resolve`.
+    dtype: type of the weights in memory, whatever it is in the file; None keeps the file's; offline: ask no hub;
+    progress: as in `resolve`.
     Raises ModelError with what is wrong and where; only `auto` falls back, and says so in `notice`.
     """
     source = resolve(name, offline=offline, progress=progress)
@@ -103,21 +113,28 @@ def load_checkpoint(
     return _load_folder(source, torch.device(device), dtype)
 
 
-def load_for_recognition(name: str, device: str, precision: str, threads: int, *, offline: bool) -> Checkpoint:
+def load_for_recognition(
+    name: str, device: str, precision: str, threads: int, *, offline: bool, alone: bool = False
+) -> Checkpoint:
     """Load a model where and as it is to run, and set torch up for it.
 
-    name: as `load_checkpoint` takes it; device: auto, cpu, cuda, cuda:1 …; precision: auto, float32, bfloat16 or
-    float16; threads: of the CPU, 0 leaves torch's own number. Raises ModelError for what cannot be used.
+    name: as `load_checkpoint` takes it; device: auto, cpu, cuda, cuda:1 …; precision: auto, float32, int8, bfloat16 or
+    float16; threads: of the CPU, 0 for all cores but the one that an event loop needs, and that one too if the caller
+    is `alone`. Raises ModelError for what cannot be used.
     """
     where = choose_device(device)
-    if threads:
-        torch.set_num_threads(threads)
+    wanted = choose_precision(precision, where)
+    torch.set_num_threads(threads or default_threads(alone=alone))
     # Numbers near zero, as silence makes them, would be computed many times slower than others.
     torch.set_flush_denormal(True)
-    return load_checkpoint(name, device=where, dtype=choose_precision(precision, where), offline=offline)
+    checkpoint = load_checkpoint(name, device=where, dtype=wanted.dtype, offline=offline)
+    if precision == "auto":
+        wanted = choose_precision(precision, where, worth_int8=is_worth_int8(checkpoint.model))
+    prepare(checkpoint.model, wanted, checkpoint.generation.alignment_heads or ())
+    return dataclasses.replace(checkpoint, precision=str(wanted))
 
 
-def _load_folder(source: Source, device: torch.device, dtype: torch.dtype) -> Checkpoint:
+def _load_folder(source: Source, device: torch.device, dtype: torch.dtype | None) -> Checkpoint:
     """Load a folder in Hugging Face layout."""
     folder = source.path
     config = WhisperConfig.from_file(folder / "config.json")
@@ -142,7 +159,7 @@ def _load_folder(source: Source, device: torch.device, dtype: torch.dtype) -> Ch
     return Checkpoint(source.name, folder, model, config, generation, tokenizer, features, source.notice)
 
 
-def _load_openai(source: Source, device: torch.device, dtype: torch.dtype) -> Checkpoint:
+def _load_openai(source: Source, device: torch.device, dtype: torch.dtype | None) -> Checkpoint:
     """Load a file of openai/whisper. It carries no vocabulary; the multilingual one is that of the embedded model."""
     if source.path.suffix != ".pt":
         raise ModelError(f"{source.path}: a file must be an openai .pt; of any other layout give the folder")
@@ -189,7 +206,11 @@ def _openai_tokenizer(path: Path, vocab_size: int) -> Vocabulary:
 
 
 def _build(
-    path: Path, config: WhisperConfig, tensors: Mapping[str, StoredTensor], device: torch.device, dtype: torch.dtype
+    path: Path,
+    config: WhisperConfig,
+    tensors: Mapping[str, StoredTensor],
+    device: torch.device,
+    dtype: torch.dtype | None,
 ) -> WhisperForConditionalGeneration:
     """Build the network to infer with, naming the checkpoint if its tensors do not fit."""
     try:

@@ -9,6 +9,9 @@ forced prefix and draft. After a difference the rest of the draft is tried again
 Rows need nothing of each other: each has its own positions, its own length of audio, its own rules, its own end. Rows
 that are done leave the batch when that frees enough.
 
+Where no row has a draft any more, all advance by one token a pass. On a GPU these passes are steps that need no host
+(`step.py`, `graphs.py`, `tail.py`); a CPU makes them as it makes the others, which is no slower there.
+
 Source: Leviathan et al. 2023, section 2.3, with the draft given instead of a smaller model's.
 """
 
@@ -21,12 +24,15 @@ import torch
 from torch import Tensor
 
 from model.cache import DecoderCache
+from model.graphs import Stepping, StepSource
 from model.head import VocabularyHead
 from model.rows import Decoded, DecodeRow, Row
 from model.rules import Limits, LogitRules
+from model.step_counters import Reason, StepCounters
+from model.tail import run_stretch
 from model.whisper import WhisperForConditionalGeneration
 
-HEAD_ROWS = 64
+HEAD_ROWS, GPU_HEAD_ROWS = 64, 1024
 """Positions whose logits are computed together: 64 x 51,865 float32 are 13 MB, which a CPU's cache still holds."""
 CROWDED = 0.9
 """Share of rows not done below which the others leave the batch."""
@@ -44,17 +50,41 @@ class BatchDecoder:
         *,
         nospeech: int,
         alignment_heads: Sequence[tuple[int, int]] = (),
+        stepping: Stepping | None = None,
     ) -> None:
-        """nospeech: the no-speech token; alignment_heads: (layer, head) pairs whose attention is kept."""
+        """nospeech: the no-speech token; alignment_heads: (layer, head) pairs whose attention is kept.
+
+        stepping: how passes without drafts are made; what is best on the network's device if None.
+        """
         self._decoder = network.model.decoder
-        self._head = VocabularyHead(network.proj_out.weight.detach())
+        self._head = network.vocabulary or VocabularyHead(network.proj_out.weight.detach())
         self._rules = rules
         self._nospeech = nospeech
         self._heads = tuple(alignment_heads)
+        device = self._decoder.embed_positions.weight.device
+        self._head_rows = HEAD_ROWS if device.type == "cpu" else GPU_HEAD_ROWS
+        stepping = stepping or Stepping.on(device)
+        self._steps = StepSource(self._decoder, self._head, rules, self._heads, stepping) if stepping else None
+
+    @property
+    def steps(self) -> StepSource | None:
+        """What makes steps; None where the host makes all passes."""
+        return self._steps
+
+    @property
+    def counters(self) -> StepCounters | None:
+        """How steps were made, by graph or not and why; None where the host makes all passes."""
+        return self._steps.counters if self._steps else None
 
     @torch.inference_mode()
-    def detect(self, audio: Tensor, lengths: Tensor | None, sot: int, languages: Sequence[int]) -> list[int]:
-        """Return the index of the likeliest of the language tokens for each row of audio; one pass.
+    def warm_up(self, positions: int) -> None:
+        """Set up what batches over so many encoder positions will need, where that takes long: graphs."""
+        if self._steps is not None:
+            self._steps.prepare(positions)
+
+    @torch.inference_mode()
+    def detect(self, audio: Tensor, lengths: Tensor | None, sot: int, languages: Sequence[int]) -> list[list[float]]:
+        """Return the logit of each of the language tokens for each row of audio; one pass.
 
         audio: (batch, n_audio_ctx, d_model); lengths: (batch,) valid positions, None for all.
         """
@@ -62,8 +92,8 @@ class BatchDecoder:
         first = torch.zeros((len(audio), 1), dtype=torch.long, device=audio.device)
         hidden, _ = self._decoder.extend(first + sot, first, cache)
         tokens = torch.tensor(languages, device=audio.device)
-        best: list[int] = self._head(hidden[:, 0])[:, tokens].argmax(dim=1).tolist()
-        return best
+        logits: list[list[float]] = self._head(hidden[:, 0])[:, tokens].tolist()
+        return logits
 
     @torch.inference_mode()
     def decode(
@@ -77,17 +107,42 @@ class BatchDecoder:
         """
         states = [Row(row, temperature, audio.device) for row in rows]
         capacity = max(len(row.head) + len(row.prefix) + row.limit for row in rows)
-        cache = self._decoder.new_cache(audio, lengths, capacity=capacity)
+        # Copied, because rows will move.
+        cache = self._open(audio, None if lengths is None else lengths.clone(), capacity)
         slots = states
         while any(not state.done for state in states):
-            self._run(slots, cache, temperature)
+            self._advance(slots, cache, temperature)
             places = [place for place, state in enumerate(slots) if not state.done]
             if 0 < len(places) <= CROWDED * len(slots):
                 slots = [slots[place] for place in cache.keep(places)]
         for state in states:
             if state.attention:
-                state.out.attention = torch.cat(state.attention, dim=1)
+                state.out.attention = torch.cat(state.attention, dim=1)[..., : audio.shape[1]]
         return [state.out for state in states]
+
+    def _open(self, audio: Tensor, lengths: Tensor | None, capacity: int) -> DecoderCache:
+        """Return an empty cache, where steps want it."""
+        if self._steps is None:
+            return self._decoder.new_cache(audio, lengths, capacity)
+        return self._steps.open(audio, lengths, capacity)
+
+    def _advance(self, slots: Sequence[Row], cache: DecoderCache, temperature: float) -> None:
+        """Make one pass, or as many as need no drafts."""
+        steps = self._steps
+        single = all(state.done or (state.position and len(state.certain) + len(state.draft) == 1) for state in slots)
+        if steps is None or temperature > 0 or not single:
+            self._run(slots, cache, temperature)
+            if steps is not None and single:
+                steps.counters.eager[Reason.SAMPLING] += 1
+            return
+        launched, read = run_stretch(
+            steps.step(cache),
+            slots,
+            self._rules.eot,
+            leave=lambda live: steps.closes_ranks(len(slots), live),
+            lookahead=steps.lookahead,
+        )
+        steps.counters.unread += launched - read
 
     def _run(self, states: Sequence[Row], cache: DecoderCache, temperature: float) -> None:
         """Make one pass over all slots; done rows ride along unread."""
@@ -130,9 +185,9 @@ class BatchDecoder:
         hidden: (n, d_model), n >= len(limits). The one synchronisation of a pass.
         """
         found, silence = [], []
-        for at in range(0, len(hidden), HEAD_ROWS):
-            logits = self._head(hidden[at : at + HEAD_ROWS])
-            here = limits[at : at + HEAD_ROWS]
+        for at in range(0, len(hidden), self._head_rows):
+            logits = self._head(hidden[at : at + self._head_rows])
+            here = limits[at : at + self._head_rows]
             raw = logits[len(here) :]
             silence.append((raw[:, self._nospeech] - raw.logsumexp(dim=1)).exp())
             if here:

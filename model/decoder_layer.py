@@ -73,8 +73,8 @@ class WhisperDecoderLayer(nn.Module):
     def attend_text(self, x: Tensor, cells: LayerCache, sight: Sight) -> tuple[Tensor, Tensor | None]:
         """Add what earlier tokens say; new keys and values go into the cells."""
         own, normed = self.self_attn, self.self_attn_layer_norm(x)
-        q = own.queries(normed)
-        k, v = sight.store(cells, *own.keys_values(normed))
+        q, k, v = own.project(normed)
+        k, v = sight.store(cells, k, v)
         if sight.weigh:
             mixed, weights = own.weigh(q, k, v, sight.text, causal=sight.causal)
         else:
@@ -92,6 +92,10 @@ class WhisperDecoderLayer(nn.Module):
         weights: Tensor | None = None
         if sight.weigh:
             mixed, weights = cross.weigh(q, keys, values, sight.audio)
+        elif heads and keys.dtype == torch.float32 and not q.is_cuda:
+            # As fast as SDPA for a few queries, and the weights come with it.
+            mixed, every = cross.weigh(q, keys, values, sight.audio)
+            weights = every[:, list(heads)]
         else:
             mixed = cross.attend(q, keys, values, sight.audio)
             if heads:
@@ -111,8 +115,11 @@ def _seen(q: Tensor, keys: Tensor, mask: Tensor | None, heads: Sequence[int]) ->
     SDPA does not return weights; only the few alignment heads pay for theirs. Views, head by head: an index would copy
     the keys of the whole window at every step.
     """
-    scores = torch.stack([q[:, head].float() @ keys[:, head].float().transpose(-1, -2) for head in heads], dim=1)
-    scores = scores / math.sqrt(q.shape[-1])
+    if keys.device.type == "cpu":
+        products = [(q[:, head].to(keys.dtype) @ keys[:, head].transpose(-1, -2)).float() for head in heads]
+    else:
+        products = [q[:, head].float() @ keys[:, head].float().transpose(-1, -2) for head in heads]
+    scores = torch.stack(products, dim=1) / math.sqrt(q.shape[-1])
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
     return scores.softmax(dim=-1)

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import os
+from enum import StrEnum
+
 import torch
 
 from model.config import ModelError
+from model.int8 import int8_obstacle
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+class Precision(StrEnum):
+    """What the products of a network are computed in."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+    INT8 = "int8"
+    """Linear layers in int8, all else in float32; on a CPU only."""
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """Type of the weights to load; None where they are read as they are stored, to be quantised."""
+        return _DTYPES.get(self)
+
+
+_DTYPES = {
+    Precision.FLOAT32: torch.float32,
+    Precision.BFLOAT16: torch.bfloat16,
+    Precision.FLOAT16: torch.float16,
+}
 
 
 def choose_device(name: str) -> torch.device:
@@ -24,12 +48,33 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return the type of weights; auto is float32 on a CPU and float16 on a GPU. Raises ModelError."""
+def choose_precision(name: str, device: torch.device, *, worth_int8: bool = True) -> Precision:
+    """Return what to compute in; auto is float16 on a GPU, on a CPU int8 where that is faster and else float32.
+
+    worth_int8: whether the network is large enough for int8 to be the faster one. Raises ModelError for what the
+    device cannot do.
+    """
+    on_cpu = device.type == "cpu"
     if name == "auto":
-        return torch.float32 if device.type == "cpu" else torch.float16
-    if name not in PRECISIONS:
-        raise ModelError(f"precision must be auto, {', '.join(PRECISIONS)}, got {name!r}")
-    if name == "float16" and device.type == "cpu":
-        raise ModelError("precision float16 needs a GPU; on a CPU it must be auto, float32 or bfloat16")
-    return PRECISIONS[name]
+        if not on_cpu:
+            return Precision.FLOAT16
+        return Precision.INT8 if worth_int8 and not int8_obstacle() else Precision.FLOAT32
+    if name not in set(Precision):
+        raise ModelError(f"precision must be auto, {', '.join(Precision)}, got {name!r}")
+    precision = Precision(name)
+    if precision is Precision.FLOAT16 and on_cpu:
+        raise ModelError("precision float16 needs a GPU; on a CPU it must be auto, float32, int8 or bfloat16")
+    if precision is Precision.INT8 and not on_cpu:
+        raise ModelError("precision int8 is for a CPU; on a GPU it must be auto, float32, float16 or bfloat16")
+    if precision is Precision.INT8 and (obstacle := int8_obstacle()):
+        raise ModelError(f"precision int8 cannot be: {obstacle}; it must be auto, float32 or bfloat16")
+    return precision
+
+
+def default_threads(*, alone: bool) -> int:
+    """Return how many threads to compute with: all cores that this process may use, less one unless it is `alone`.
+
+    A thread that computes beside a busy event loop on the same core holds up all the others at every barrier.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores if alone else max(1, cores - 1)

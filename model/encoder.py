@@ -16,6 +16,7 @@ from model.activations import ACTIVATIONS
 from model.attention import WhisperAttention
 from model.config import WhisperConfig
 from model.dropout import dropout
+from model.int8 import CHUNK, Int8Linear
 from model.outputs import BaseModelOutput
 from model.traces import Traces
 
@@ -47,16 +48,25 @@ class WhisperEncoderLayer(nn.Module):
     def forward(self, x: Tensor, *, weigh: bool = False) -> tuple[Tensor, Tensor | None]:
         """(batch, n, d_model) -> the same shape, and the weights of the attention (batch, heads, n, n) if wanted."""
         own, normed = self.self_attn, self.self_attn_layer_norm(x)
-        q, (k, v) = own.queries(normed), own.keys_values(normed)
+        q, k, v = own.project(normed)
         mixed, weights = own.weigh(q, k, v) if weigh else (own.attend(q, k, v), None)
         x = x + dropout(mixed, self.dropout, training=self.training)
-        inner = self.activation(self.fc1(self.final_layer_norm(x)))
-        inner = self.fc2(dropout(inner, self.activation_dropout, training=self.training))
-        x = x + dropout(inner, self.dropout, training=self.training)
+        x = self.feed_forward(x)
         if x.dtype == torch.float16:
             limit = torch.finfo(torch.float16).max - 1000
             x = x.clamp(min=-limit, max=limit)
         return x, weights
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """Apply the position-wise network, where that is faster to some positions at a time."""
+        if not isinstance(self.fc1, Int8Linear):
+            return self._feed(x)
+        return torch.cat([self._feed(part) for part in x.split(CHUNK, dim=1)], dim=1)
+
+    def _feed(self, x: Tensor) -> Tensor:
+        inner = self.activation(self.fc1(self.final_layer_norm(x)))
+        inner = self.fc2(dropout(inner, self.activation_dropout, training=self.training))
+        return x + dropout(inner, self.dropout, training=self.training)
 
 
 class WhisperEncoder(nn.Module):

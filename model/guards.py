@@ -24,8 +24,34 @@ class Verdict(Enum):
     """There was no speech: its words are not taken."""
     RETRY = auto()
     """Try another way; if nothing better comes, the best attempt is taken."""
-    RETRY_UNPROMPTED = auto()
-    """Repetitive, yet at the pace of speech: worth trying without prompt, not worth drawing at random."""
+    RETRY_GREEDILY = auto()
+    """Repetitive, yet at the pace of speech: worth more context and less prompt, not worth drawing at random."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether nothing speaks against the hypothesis, or against there having been none."""
+        return self in {Verdict.TAKE, Verdict.SILENCE}
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of one attempt beside its words."""
+
+    final: bool
+    """Whether it answers for audio that is complete."""
+    fresh: bool
+    """Whether no text was forced before its words, so that the no-speech probability speaks of them."""
+    loops: bool
+    """From `is_loop` or the decoder."""
+    no_speech: float
+    log_probability: float
+    """Average over the tokens."""
+    compression: float
+    """From `compression_ratio`."""
+    truncated: bool = False
+    """Whether the encoder was shown less than 30 s."""
+    cut: bool = False
+    """Whether the limit of tokens ended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +63,8 @@ class Guards:
     log_probability: float = -1.0
     """Average log-probability below which a final hypothesis is tried again."""
     compression: float = 2.4
-    """Ratio of text to its zlib size above which a final hypothesis is too repetitive."""
+    """Ratio of text to its zlib size above which a hypothesis is too repetitive, if it is final or the encoder was
+    shown less than 30 s."""
     temperatures: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
     """Tried in turn for a final hypothesis that fails."""
     partial_temperatures: tuple[float, ...] = ()
@@ -49,34 +76,21 @@ class Guards:
     loop_pace: float = 8.0
     """Words a second that nobody says: a quick speaker counts to six."""
 
-    def judge(
-        self,
-        words: Sequence[Word],
-        *,
-        final: bool,
-        fresh: bool,
-        loops: bool,
-        no_speech: float,
-        average_log_probability: float,
-        ratio: float,
-    ) -> Verdict:
-        """Judge one attempt.
-
-        words: what was heard; fresh: whether no text was forced before them, so that the no-speech probability speaks
-        of them; loops: from `is_loop` or the decoder; ratio: from `compression_ratio`.
-        """
+    def judge(self, words: Sequence[Word], evidence: Evidence) -> Verdict:
+        """Judge one attempt by what was heard and what is known of it."""
         if not words:
             return Verdict.TAKE
-        unlikely = average_log_probability < self.log_probability
-        if fresh and unlikely and no_speech > self.no_speech:
+        unlikely = evidence.log_probability < self.log_probability
+        if evidence.fresh and unlikely and evidence.no_speech > self.no_speech:
             return Verdict.SILENCE
-        if loops:
+        if evidence.loops:
             return Verdict.RETRY
-        if not final:
-            return Verdict.TAKE
-        if unlikely:
+        if evidence.final and unlikely:
             return Verdict.RETRY
-        return Verdict.RETRY_UNPROMPTED if ratio > self.compression else Verdict.TAKE
+        if evidence.truncated and evidence.cut:
+            return Verdict.RETRY_GREEDILY
+        repetitive = evidence.compression > self.compression
+        return Verdict.RETRY_GREEDILY if repetitive and (evidence.final or evidence.truncated) else Verdict.TAKE
 
     def is_loop(self, words: Sequence[Word], span: float) -> bool:
         """Say whether a phrase is repeated faster than anyone speaks.

@@ -49,14 +49,15 @@ def build(
     config: WhisperConfig,
     tensors: Mapping[str, StoredTensor],
     device: torch.device,
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
     *,
     mismatched: bool = False,
 ) -> tuple[Network, LoadingInfo]:
     """Build a network around stored tensors, cast to `dtype` on `device`, in evaluation mode.
 
-    mismatched: start anew what has another shape, rather than to refuse it. Raises ModelError for a tensor that is
-    missing, unknown or of the wrong shape or type, by name; a head that this kind of network adds may be missing.
+    dtype: None keeps each tensor's own; mismatched: start anew what has another shape, rather than to refuse it.
+    Raises ModelError for a tensor that is missing, unknown or of the wrong shape or type, by name; a head that this
+    kind of network adds may be missing.
     """
     with torch.device("meta"):
         network = kind(config)
@@ -79,7 +80,11 @@ def build(
         name, got, wanted = others[0]
         raise ModelError(f"weights: {name} must have shape {wanted} by config.json, got {got}")
     fresh = {*anew, *(name for name, _, _ in others)}
-    loaded = {own[name]: tensor.load(device, dtype) for name, tensor in given.items() if own[name] not in fresh}
+    loaded = {
+        own[name]: tensor.load(device, dtype or tensor.dtype)
+        for name, tensor in given.items()
+        if own[name] not in fresh
+    }
     loaded |= {name: torch.empty(shapes[name], device=device, dtype=dtype) for name in fresh}
     network.load_state_dict(loaded, strict=False, assign=True)
     network.tie_weights()

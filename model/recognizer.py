@@ -1,9 +1,10 @@
 """Whisper behind `model.types.Recognizer`: requests in, hypotheses out, whatever is between.
 
-Theory of operation. A batch is encoded, windows of one length together; languages are detected where nobody said one;
-then all rows are decoded as one ragged batch. Each attempt becomes words with times and is judged (`guards.py`). What
-is not taken is tried again in smaller batches: without prompt and draft, then at rising temperatures. Nothing but
-features is kept between calls, and they only save work: any request can be answered at any time.
+Theory of operation. A batch is encoded, windows of one length together; languages are detected where nobody said one
+(`hearing.py`); then all rows are decoded as one ragged batch. Each attempt becomes words with times and is judged
+(`guards.py`). What is not taken is tried again in smaller batches (`attempts.py`): with all the context, without
+prompt, then at rising temperatures. Nothing but features is kept between calls, and they only save work: any request
+can be answered at any time.
 """
 
 from __future__ import annotations
@@ -13,34 +14,45 @@ from typing import Self
 
 import numpy as np
 
-from model.attempts import Attempt, Job, Recipe
+from model.attempts import Job, Planner
 from model.checkpoint import Checkpoint, load_for_recognition
 from model.config import ModelError
 from model.decode import BatchDecoder
 from model.encode import Encoded, WindowEncoder
-from model.guards import Guards, compression_ratio
+from model.guards import Evidence, Guards, Verdict, compression_ratio
+from model.hearing import Heard, Listener
 from model.prompt import PromptBuilder, seconds_after
 from model.rows import Decoded, DecodeRow
 from model.rules import LogitRules
 from model.segments import SegmentBuilder
-from model.types import HOP, SAMPLE_RATE, WINDOW_SAMPLES, DecodeRequest, Hypothesis
+from model.types import HOP, SAMPLE_RATE, WINDOW_SAMPLES, DecodeRequest, DecodeStatistics, Hypothesis, ModelCard
 
 
 class WhisperRecognizer:
     """Implements `model.types.Recognizer` for one checkpoint on one device. Not thread-safe: one caller at a time."""
 
     def __init__(
-        self, checkpoint: Checkpoint, *, dynamic: bool = False, guards: Guards | None = None, max_streams: int = 256
+        self,
+        checkpoint: Checkpoint,
+        *,
+        dynamic: bool = False,
+        guards: Guards | None = None,
+        max_streams: int = 256,
+        drafts: bool = True,
+        compiled: bool = False,
     ) -> None:
-        """dynamic: encode the audio and a margin instead of 30 s; max_streams: see WindowEncoder."""
+        """dynamic: encode the audio and a margin instead of 30 s; max_streams, compiled: see WindowEncoder.
+
+        drafts: verify what was guessed before, rather than decode all of it anew; for those who measure.
+        """
         network, tokenizer, config = checkpoint.model, checkpoint.tokenizer, checkpoint.config
         generation = checkpoint.generation
         device = network.model.decoder.embed_tokens.weight.device
-        self._tokenizer = tokenizer
-        self._languages_known = checkpoint.languages
         self._guards = guards or Guards()
+        self._planner = Planner(self._guards, trusts_truncation=knows_dynamic(checkpoint))
+        self._drafts = drafts
         self._encoder = WindowEncoder(
-            network.model.encoder, checkpoint.n_mels, dynamic=dynamic, max_streams=max_streams
+            network.model.encoder, checkpoint.n_mels, dynamic=dynamic, max_streams=max_streams, compiled=compiled
         )
         rules = LogitRules(
             vocab_size=config.vocab_size,
@@ -54,11 +66,13 @@ class WhisperRecognizer:
         self._decoder = BatchDecoder(
             network, rules, nospeech=tokenizer.nospeech, alignment_heads=generation.alignment_heads
         )
-        self._prompts = PromptBuilder(tokenizer, config.max_target_positions)
+        self._prompts = PromptBuilder(tokenizer, config.max_target_positions, earlier=checkpoint.uses_earlier_text)
         self._segments = SegmentBuilder(tokenizer)
         self.notice = checkpoint.notice
         """What the operator should know of the model; empty if there is nothing to say."""
         self.card = checkpoint.card("dynamic" if dynamic else "full")
+        languages = checkpoint.languages
+        self._listener = Listener(self._encoder, self._decoder, tokenizer.sot, languages, self.card.languages[0])
 
     @classmethod
     def load(
@@ -71,27 +85,36 @@ class WhisperRecognizer:
         *,
         offline: bool = False,
         guards: Guards | None = None,
+        drafts: bool = True,
+        compiled: bool = False,
     ) -> Self:
         """Load a model and warm it up.
 
         name, device, precision, threads: as `load_for_recognition` takes them; encoder_context: full, dynamic, or auto:
-        dynamic on a CPU for a model whose card says it was trained for it. Raises ModelError for what cannot be used.
+        dynamic on a CPU for a model whose card says it was trained for it; guards, drafts, compiled: as `__init__`
+        takes them. Raises ModelError for what cannot be used.
         """
         checkpoint = load_for_recognition(name, device, precision, threads, offline=offline)
         if encoder_context not in {"auto", "full", "dynamic"}:
             raise ModelError(f"encoder_context must be auto, full or dynamic, got {encoder_context!r}")
-        trained = checkpoint.model.device.type == "cpu" and checkpoint.streamer.get("encoder_context") == "dynamic"
-        dynamic = encoder_context == "dynamic" or (encoder_context == "auto" and trained)
-        recognizer = cls(checkpoint, dynamic=dynamic, guards=guards)
+        suits = checkpoint.model.device.type == "cpu" and knows_dynamic(checkpoint)
+        dynamic = encoder_context == "dynamic" or (encoder_context == "auto" and suits)
+        recognizer = cls(checkpoint, dynamic=dynamic, guards=guards, drafts=drafts, compiled=compiled)
         recognizer.warm_up()
         return recognizer
 
     def warm_up(self) -> None:
         """Decode a little silence, so that the first client does not pay for what is set up at first use."""
+        self._decoder.warm_up(self._encoder.frames(WINDOW_SAMPLES) // 2)
         quiet = np.zeros(SAMPLE_RATE, dtype=np.float32)
         for length in (1, 2):
             self.transcribe([DecodeRequest("warm-up", 0, np.tile(quiet, length), language=self.card.languages[0])])
         self.forget("warm-up")
+
+    def step_counts(self) -> dict[str, int]:
+        """Return how single-token steps were made, as `StepCounters.values` does; empty without graphs."""
+        counters = self._decoder.counters
+        return counters.values() if counters else {}
 
     def forget(self, stream: str) -> None:
         """Drop what is kept for a stream that has ended."""
@@ -104,75 +127,100 @@ class WhisperRecognizer:
         unknown language); then none of the batch is.
         """
         for request in batch:
-            check_request(request, self.card.languages)
+            check_request(request, self.card)
         heard = [request for request in batch if len(request.audio) >= HOP]
         answers = iter(self._transcribe(heard) if heard else ())
         return [next(answers) if len(r.audio) >= HOP else nothing_heard(r, self.card.languages[0]) for r in batch]
 
     def _transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
         """Answer requests that have audio."""
-        encoded = self._encoder.encode(batch)
-        languages = self._languages(batch, encoded)
-        jobs = [Job.start(r, language, self._guards) for r, language in zip(batch, languages, strict=True)]
-        while pending := [(i, recipe) for i, job in enumerate(jobs) if (recipe := job.next_recipe)]:
-            # Attempts of one recipe share a batch; the others wait for the next round.
-            recipe = pending[0][1]
-            self._attempt(jobs, encoded, [i for i, other in pending if other == recipe], recipe)
-        return [job.answer(encoded.positions[i], len(batch)) for i, job in enumerate(jobs)]
+        jobs = []
+        for request in batch:
+            truncated = self._encoder.truncates(len(request.audio))
+            jobs.append(Job(request, self._planner.plan(request, truncated=truncated), truncated))
+        while pending := [job for job in jobs if not job.done]:
+            # Attempts of one temperature share a batch; the others wait for the next round.
+            temperature = pending[0].recipe.temperature
+            self._attempt([job for job in pending if job.recipe.temperature == temperature], temperature, len(batch))
+        return [job.answer() for job in jobs]
 
-    def _languages(self, batch: Sequence[DecodeRequest], encoded: Encoded) -> list[str]:
-        """Return the language of each row, heard where it was not given."""
-        codes = list(self._languages_known.items())
-        if len(codes) < 2:
-            return [request.language or self.card.languages[0] for request in batch]
-        languages = [request.language or "" for request in batch]
-        unknown = [row for row, language in enumerate(languages) if not language]
-        if unknown:
-            audio = encoded.select(unknown)
-            tokens = [token for _, token in codes]
-            best = self._decoder.detect(audio.audio, audio.lengths, self._tokenizer.sot, tokens)
-            for row, index in zip(unknown, best, strict=True):
-                languages[row] = codes[index][0]
-        return languages
-
-    def _attempt(self, jobs: Sequence[Job], encoded: Encoded, which: Sequence[int], recipe: Recipe) -> None:
-        """Decode some jobs by one recipe and judge what comes."""
+    def _attempt(self, jobs: Sequence[Job], temperature: float, size: int) -> None:
+        """Make the next attempt of some jobs and judge what comes; size: requests that were asked together."""
+        heard = self._hear(jobs)
         rows = [
             self._prompts.row(
-                jobs[i].request,
-                jobs[i].language,
-                prompted=recipe.prompted,
-                drafted=recipe.drafted,
-                seed=len(jobs[i].attempts),
+                job.request,
+                one.language,
+                prompted=job.recipe.prompted,
+                drafted=job.recipe.drafted and self._drafts,
+                truncated=job.truncated and not job.recipe.full_context,
+                seed=job.number,
             )
-            for i in which
+            for job, one in zip(jobs, heard, strict=True)
         ]
-        audio = encoded if len(which) == len(jobs) else encoded.select(which)
-        found = self._decoder.decode(audio.audio, audio.lengths, rows, recipe.temperature)
-        for i, row, decoded in zip(which, rows, found, strict=True):
-            jobs[i].receive(self._judge(jobs[i], row, decoded))
+        encoded = Encoded.of([one.audio for one in heard])
+        found = self._decoder.decode(encoded.audio, encoded.lengths, rows, temperature)
+        for job, one, row, decoded in zip(jobs, heard, rows, found, strict=True):
+            cost = DecodeStatistics(
+                passes=decoded.passes,
+                draft_tokens=decoded.drafted,
+                accepted_tokens=decoded.accepted,
+                tokens=len(decoded.tokens),
+                encoder_positions=len(one.audio),
+                batch=size,
+            )
+            job.attempts.append(self._judge(job, one, row, decoded, cost))
 
-    def _judge(self, job: Job, row: DecodeRow, decoded: Decoded) -> Attempt:
+    def _hear(self, jobs: Sequence[Job]) -> list[Heard]:
+        """Return what is heard of each job with the context of its next attempt; once for each context."""
+        new = [job for job in jobs if job.recipe.full_context not in job.heard]
+        if new:
+            found = self._listener.hear([job.request for job in new], [job.recipe.full_context for job in new])
+            for job, heard in zip(new, found, strict=True):
+                job.heard[job.recipe.full_context] = heard
+        return [job.heard[job.recipe.full_context] for job in jobs]
+
+    def _judge(self, job: Job, heard: Heard, row: DecodeRow, decoded: Decoded, cost: DecodeStatistics) -> Hypothesis:
         """Turn what was decoded into words and judge them."""
         request = job.request
-        segments = self._segments.build(request, row.prefix, decoded, job.language)
+        segments = self._segments.build(request, row.prefix, decoded, heard.language)
         words = [word for segment in segments for word in segment.words]
         span = seconds_after(request, request.prefix)
-        ratio = compression_ratio("".join(word.text for word in words).strip())
-        verdict = self._guards.judge(
-            words,
+        evidence = Evidence(
             final=request.final,
             fresh=not any(segment.words for segment in request.prefix),
+            truncated=job.truncated and not job.recipe.full_context,
             loops=decoded.stuck or self._guards.is_loop(words, span),
+            cut=not decoded.ended and len(decoded.tokens) >= row.limit,
             no_speech=decoded.no_speech,
-            average_log_probability=decoded.average_log_probability,
-            ratio=ratio,
+            log_probability=decoded.average_log_probability,
+            compression=compression_ratio("".join(word.text for word in words).strip()),
         )
-        loops = decoded.stuck or self._guards.is_impossible(words, span)
-        return Attempt(decoded, segments, ratio, verdict, loops)
+        verdict = self._guards.judge(words, evidence)
+        return Hypothesis(
+            start=request.start,
+            end=request.end,
+            segments=() if verdict is Verdict.SILENCE else segments,
+            language=heard.language,
+            average_log_probability=evidence.log_probability,
+            no_speech_probability=evidence.no_speech,
+            temperature=job.recipe.temperature,
+            compression_ratio=evidence.compression,
+            final=request.final,
+            settled=job.settles(verdict),
+            trusted=verdict.trusted,
+            loops=decoded.stuck or self._guards.is_impossible(words, span),
+            language_probability=heard.probability,
+            statistics=cost,
+        )
 
 
-def check_request(request: DecodeRequest, languages: Sequence[str]) -> None:
+def knows_dynamic(checkpoint: Checkpoint) -> bool:
+    """Say whether the model's card says that it was trained for less than 30 s of context."""
+    return checkpoint.streamer.get("encoder_context") == "dynamic"
+
+
+def check_request(request: DecodeRequest, card: ModelCard) -> None:
     """Raise ValueError, with what is allowed, for a request that cannot be answered."""
     audio = request.audio
     if audio.ndim != 1 or audio.dtype != np.float32:
@@ -183,10 +231,18 @@ def check_request(request: DecodeRequest, languages: Sequence[str]) -> None:
         raise ValueError(f"start must be a multiple of {HOP} and not negative, got {request.start}")
     if not np.isfinite(audio).all():
         raise ValueError("audio must be finite, got NaN or infinity")
+    if request.attempt is not None and request.attempt < 0:
+        raise ValueError(f"attempt must be None or not negative, got {request.attempt}")
+    languages = card.languages
     if request.language is not None and request.language not in languages:
         raise ValueError(f"language must be one of {', '.join(languages)}, got {request.language!r}")
+    if unknown := [code for code in request.languages if code not in languages]:
+        raise ValueError(f"languages must be some of {', '.join(languages)}, got {', '.join(map(repr, unknown))}")
+    if request.task not in card.tasks:
+        raise ValueError(f"task must be one of {', '.join(card.tasks)}, got {str(request.task)!r}")
 
 
 def nothing_heard(request: DecodeRequest, language: str) -> Hypothesis:
     """Answer a request with less than one frame of audio."""
-    return Hypothesis(request.start, request.end, (), request.language or language, final=request.final)
+    spoken = request.language or next(iter(request.languages), language)
+    return Hypothesis(request.start, request.end, (), spoken, final=request.final)

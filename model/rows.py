@@ -107,6 +107,9 @@ class Row:
         self.certain = [token]
         self.misses = 0 if index else self.misses + 1
         rest = [] if self.misses >= MISSES else realign(draft[index:], token)
+        if not rest and index + 1 < len(choices) and min(token, draft[index]) > eot:
+            # A guessed timestamp was a little off: what would have followed it probably follows the right one.
+            rest = [choice for choice, _ in choices[index + 1 :] if choice != eot]
         self.draft = rest[: self.start.limit - len(self.out.tokens)]
         return index + 1
 

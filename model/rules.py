@@ -2,7 +2,8 @@
 
 The rules look at what was decoded after the start-of-transcript sequence, so they split in two: the host, which holds
 the tokens, works out per position what is allowed (`Limits`, a few comparisons); the device applies that to all
-positions together. A draft of n tokens is thus judged in one pass, each position in its own context.
+positions together. A draft of n tokens is thus judged in one pass, each position in its own context. Where tokens
+follow one another without the host, the device keeps the three numbers that the rules need to know (`Memory`) itself.
 
 A forced prefix counts as decoded: after it the rules continue exactly as if the decoder had written it itself. What
 holds for the first token only (no blank, a timestamp of at most `max_initial_timestamp`) is then over.
@@ -30,6 +31,17 @@ class Limits(NamedTuple):
     earliest: int
     """Smallest timestamp; more than `latest` if none may come."""
     latest: int
+
+
+class Memory(NamedTuple):
+    """What the rules need to know of what a row has decoded, at least one token; of many rows, each (n,) long."""
+
+    stamped: Tensor
+    """1 if its last token is a timestamp."""
+    paired: Tensor
+    """1 if so is the one before, or there is none."""
+    last_stamp: Tensor
+    """Its last timestamp as an index; -1 for none."""
 
 
 class LogitRules:
@@ -93,7 +105,7 @@ class LogitRules:
 
         logits: (n, vocab_size); limits: one for each of the n positions.
         """
-        logits[:, self._never] = -torch.inf
+        logits.index_fill_(1, self._never, -torch.inf)
         first = [i for i, limit in enumerate(limits) if limit.first]
         if first:
             rows = torch.tensor(first, device=logits.device)
@@ -106,6 +118,34 @@ class LogitRules:
         bounds = torch.tensor([limit[2:] for limit in limits], device=logits.device)
         outside = (self._steps < bounds[:, :1]) | (self._steps > bounds[:, 1:])
         logits[:, self.timestamp_begin :].masked_fill_(outside, -torch.inf)
+
+    def remember(self, decoded: Sequence[int]) -> tuple[int, int, int]:
+        """Return one row's numbers for `Memory`; decoded: as for `limits`, at least one token."""
+        begin = self.timestamp_begin
+        last_stamp = next((token - begin for token in reversed(decoded) if token >= begin), -1)
+        return int(decoded[-1] >= begin), int(len(decoded) == 1 or decoded[-2] >= begin), last_stamp
+
+    def follow(self, memory: Memory, token: Tensor) -> Memory:
+        """Return what is to be known once each row has written its `token`, (n,) long."""
+        stamped = (token >= self.timestamp_begin).long()
+        return Memory(
+            stamped, memory.stamped, torch.where(stamped > 0, token - self.timestamp_begin, memory.last_stamp)
+        )
+
+    def confine(self, logits: Tensor, memory: Memory) -> None:
+        """Do what `restrict` does, from what the device knows; nothing here waits for the host."""
+        stamped, last = memory.stamped > 0, memory.last_stamp
+        paired = memory.paired > 0
+        beyond = torch.full_like(last, self._last + 1)
+        earliest = torch.where(stamped, torch.where(paired, beyond, last), last + 1)
+        logits.index_fill_(1, self._never, -torch.inf)
+        logits[:, : self.eot].masked_fill_((stamped & ~paired)[:, None], -torch.inf)
+        logits[:, self.timestamp_begin :].masked_fill_(self._steps < earliest[:, None], -torch.inf)
+
+    def choose_next(self, logits: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Return what `choose` returns, for one position of each row."""
+        self.confine(logits, memory)
+        return self._best(logits)
 
     def apply(self, logits: Tensor, limits: Sequence[Limits]) -> Tensor:
         """Apply every rule in place; return the logits. Shapes as in `restrict`."""
@@ -123,9 +163,15 @@ class LogitRules:
         to write the mask. Logits are float32 and are changed.
         """
         self.restrict(logits, limits)
+        return self._best(logits)
+
+    def _best(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Weigh timestamps against text; return the best token and its log-probability among what is allowed."""
         text, stamps = logits[:, : self.timestamp_begin], logits[:, self.timestamp_begin :]
-        stamp_mass, text_mass = stamps.logsumexp(dim=1), text.logsumexp(dim=1)
+        stamp_mass = stamps.logsumexp(dim=1)
         best_text, text_token = text.max(dim=1)
+        # A logarithm of a sum of exponentials whose maximum is known. NaN where no text may come: then it is not read.
+        text_mass = best_text + (text - best_text[:, None]).exp_().sum(dim=1).log_()
         best_stamp, stamp_token = stamps.max(dim=1)
         stamped = stamp_mass > best_text
         token = torch.where(stamped, stamp_token + self.timestamp_begin, text_token)

@@ -90,6 +90,6 @@ class SegmentBuilder:
             )
             of_word = places[done : done + len(tokens)]
             probability = exp(sum(decoded.log_probabilities[i] for i in of_word) / len(tokens))
-            words.append(Word(text, start, end, min(probability, 1.0), tokens))
+            words.append(Word(text, start, end, min(probability, 1.0), tokens, timer.attended(index, after)))
             done += len(tokens)
         return tuple(words)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
-from model.align import token_starts
+from model.align import align_tokens
 from model.loudness import Loudness
 from model.rows import Decoded
 from model.types import SAMPLE_RATE, SAMPLES_PER_TIMESTAMP, DecodeRequest
@@ -25,9 +25,16 @@ CONTEXT_WORDS = 2
 class WordTimer:
     """Places words in time, in order, within the audio and after what was placed before."""
 
-    def __init__(self, starts: Sequence[int], now: int, end: int, sound: Loudness) -> None:
-        """Place words between `now` and `end`; starts: where each token starts, and where the last one ends."""
+    def __init__(
+        self, starts: Sequence[int], now: int, end: int, sound: Loudness, peaks: Sequence[int] | None = None
+    ) -> None:
+        """Place words between `now` and `end`.
+
+        starts: where each token starts, and where the last one ends; peaks: up to where the decoder looked when it
+        wrote each token, None if that is not known. All are sample indices.
+        """
         self._starts = starts
+        self._peaks = peaks
         self._now = now
         self._end = end
         self._sound = sound
@@ -41,7 +48,12 @@ class WordTimer:
         ends = [word.end for segment in request.prefix for word in segment.words]
         now = min(max([request.start, *ends]), request.end)
         sound = Loudness(now, request.audio[now - request.start :])
-        return cls(_token_starts(request, prefix, decoded, timestamp_begin), now, request.end, sound)
+        starts, peaks = _token_places(request, prefix, decoded, timestamp_begin)
+        return cls(starts, now, request.end, sound, peaks)
+
+    def attended(self, index: int, after: int) -> int | None:
+        """Return the sample index up to which the decoder looked when it wrote tokens index..after."""
+        return None if self._peaks is None else max(self._peaks[index:after])
 
     def place(self, index: int, after: int, *, opened: int | None, closed: int | None) -> tuple[int, int]:
         """Return start and end of the word of tokens index..after; words are asked for in order.
@@ -63,17 +75,22 @@ class WordTimer:
         return start, self._now
 
 
-def _token_starts(request: DecodeRequest, prefix: Sequence[int], decoded: Decoded, timestamp_begin: int) -> list[int]:
-    """Return the sample index at which each decoded token starts, and where the last one ends."""
+def _token_places(
+    request: DecodeRequest, prefix: Sequence[int], decoded: Decoded, timestamp_begin: int
+) -> tuple[list[int], list[int]]:
+    """Return the sample indices at which each decoded token starts and the last one ends, and those of its peaks."""
     if decoded.attention is None:
         raise RuntimeError("words need times, but no alignment head was recorded")
     count = len(decoded.tokens)
     row, place = _alignment_start(request, prefix, timestamp_begin)
     end = -(-len(request.audio) // SAMPLES_PER_TIMESTAMP)
-    found = token_starts(decoded.attention, row, min(place, max(end - 1, 0)), end)[len(prefix) - row :]
-    times = [request.start + int(position) * SAMPLES_PER_TIMESTAMP for position in found]
+    found = align_tokens(decoded.attention, row, min(place, max(end - 1, 0)), end)
+    new = len(prefix) - row
+    starts = [request.start + int(position) * SAMPLES_PER_TIMESTAMP for position in found.starts[new:]]
+    peaks = [request.start + (int(position) + 1) * SAMPLES_PER_TIMESTAMP for position in found.peaks[new:]]
     # Without the end of text nothing says where the last token stops.
-    return [*times[: count + 1], *[request.end] * (count + 1 - len(times))]
+    starts = [*starts[: count + 1], *[request.end] * (count + 1 - len(starts))]
+    return starts, [min(peak, request.end) for peak in peaks[:count]]
 
 
 def _alignment_start(request: DecodeRequest, prefix: Sequence[int], timestamp_begin: int) -> tuple[int, int]:

@@ -29,8 +29,10 @@ SHORTEST = 16 * HOP
 class WhisperTranscriber:
     """Implements `model.types.Transcriber` on `WhisperForConditionalGeneration.generate`."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, conditioned: bool | None = None) -> None:
+        """conditioned: whether each window is told the text of those before it; None for what the model's card says."""
         self._checkpoint = checkpoint
+        self._conditioned = checkpoint.uses_earlier_text if conditioned is None else conditioned
         self._network = checkpoint.model.eval()
         self._words = WordReader(checkpoint.tokenizer)
         self._languages = checkpoint.languages
@@ -47,9 +49,15 @@ class WhisperTranscriber:
         threads: int = 0,
         *,
         offline: bool = False,
+        conditioned: bool | None = None,
     ) -> Self:
-        """Load a model; parameters as in `WhisperRecognizer.load`. Raises ModelError for what cannot be used."""
-        return cls(load_for_recognition(name, device, precision, threads, offline=offline))
+        """Load a model. Raises ModelError for what cannot be used.
+
+        conditioned: as above; all other parameters as in `WhisperRecognizer.load`.
+        """
+        return cls(
+            load_for_recognition(name, device, precision, threads, offline=offline, alone=True), conditioned=conditioned
+        )
 
     def transcribe(
         self,
@@ -128,7 +136,7 @@ class WhisperTranscriber:
             "return_timestamps": True,
             "return_segments": True,
             "return_token_timestamps": True,
-            "condition_on_prev_tokens": True,
+            "condition_on_prev_tokens": self._conditioned,
             "temperature": TEMPERATURES,
             "compression_ratio_threshold": 1.35,
             "logprob_threshold": -1.0,
@@ -140,7 +148,7 @@ class WhisperTranscriber:
             vocabulary = self._checkpoint.tokenizer
             tokens = vocabulary.encode(" " + prompt.strip())[-PROMPT_TOKENS:]
             options["prompt_ids"] = torch.tensor([vocabulary.startofprev, *tokens])
-            options["prompt_condition_type"] = "all-segments"
+            options["prompt_condition_type"] = "all-segments" if self._conditioned else "first-segment"
         return options
 
 

@@ -44,6 +44,8 @@ class Word:
     """Geometric mean over the word's tokens, in [0, 1]."""
     tokens: tuple[int, ...] = ()
     """Text tokens of the word, for prompts, prefixes and drafts."""
+    attended: int | None = None
+    """Sample index up to which the decoder looked when it wrote the word; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,13 @@ class DecodeRequest:
     """Words guessed last time after the prefix: verified, never trusted. Continues the open segment of the prefix."""
     language: str | None = None
     """Code such as "en"; None asks for detection."""
+    languages: tuple[str, ...] = ()
+    """Codes that detection may choose from; empty for all that the model has."""
     task: Task = Task.TRANSCRIBE
     final: bool = False
     """Whether the audio is complete, so that nothing will be asked about it again."""
+    attempt: int | None = None
+    """Which attempt of the recognizer's plan to make, from 0; None for as many as are needed."""
 
     @property
     def end(self) -> int:
@@ -118,6 +124,16 @@ class Hypothesis:
     no_speech_probability: float = 0.0
     compression_ratio: float = 1.0
     final: bool = False
+    settled: bool = True
+    """Whether no further attempt would be made; if not, the next one may be better."""
+    trusted: bool = True
+    """Whether no guard objected to it; of several attempts, one that is trusted is the answer."""
+    loops: bool = False
+    """Whether it has more repeated words than its audio could hold."""
+    language_probability: float | None = None
+    """How sure the detection of the language was; None if the language was given."""
+    temperature: float = 0.0
+    """At which it was drawn; 0 takes the likeliest token always."""
     statistics: DecodeStatistics = field(default_factory=DecodeStatistics)
 
     @property
@@ -137,6 +153,8 @@ class ModelCard:
     precision: str
     encoder_context: str
     """"full" or "dynamic"."""
+    tasks: tuple[Task, ...] = tuple(Task)
+    """Translation is into English: a model that knows nothing else has none."""
 
 
 class Recognizer(Protocol):

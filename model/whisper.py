@@ -19,6 +19,7 @@ from model.decoder import WhisperDecoder
 from model.decoder_layer import WhisperDecoderLayer
 from model.encoder import WhisperEncoder, WhisperEncoderLayer, sinusoids
 from model.generation.whisper import WhisperGeneration
+from model.head import VocabularyHead
 from model.labels import shift_right, token_loss
 from model.language_head import LanguageHead
 from model.outputs import BaseModelOutput, Seq2SeqLMOutput, Seq2SeqModelOutput, as_encoder_output
@@ -124,6 +125,8 @@ class WhisperForConditionalGeneration(WhisperGeneration, LanguageHead):
         super().__init__(config)
         self.model = WhisperModel(config)
         self.proj_out = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.vocabulary: VocabularyHead | None = None
+        """What gives the logits, with the same weight, once the network is prepared for recognition."""
         self.tie_weights()
         if not config.tie_word_embeddings:
             self.initialise({HEAD})
@@ -142,7 +145,9 @@ class WhisperForConditionalGeneration(WhisperGeneration, LanguageHead):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., d_model) -> (..., vocab_size)."""
-        return F.linear(hidden, self.proj_out.weight)
+        if self.vocabulary is None:
+            return F.linear(hidden, self.proj_out.weight)
+        return self.vocabulary(hidden.flatten(0, -2)).view(*hidden.shape[:-1], -1)
 
     def forward(  # noqa: PLR0917  # the reference's signature
         self,
@@ -186,7 +191,8 @@ class WhisperForConditionalGeneration(WhisperGeneration, LanguageHead):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        logits = self.proj_out(inner.last_hidden_state)
+        read: Tensor = inner.last_hidden_state
+        logits: Any = self.proj_out(read) if self.vocabulary is None else self.logits(read)
         loss = None if labels is None else token_loss(logits, labels)
         output = Seq2SeqLMOutput(**({"loss": loss, "logits": logits} | dict(list(inner.items())[1:])))
         as_output = self.config.return_dict if return_dict is None else return_dict

@@ -6,13 +6,15 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import pairwise
 from urllib.parse import urlsplit
 
 from streamer.config import ConfigError, ServerConfig
 
-SUBPROTOCOL = "streamer.v1"
-"""Selected if offered; a browser that offers a token must offer a name that can be selected."""
-TOKEN_SUBPROTOCOL = "bearer."  # noqa: S105  # a prefix, not a secret
+TOKEN_SUBPROTOCOLS = ("bearer.", "openai-insecure-api-key.")
+"""What a subprotocol that is a token begins with."""
+TOKEN_SCHEMES = frozenset({"bearer", "token"})
+"""Of the Authorization header; as a subprotocol each is followed by another that is the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,11 @@ class Access:
 
 def offered_tokens(headers: Mapping[str, str], subprotocols: Sequence[str]) -> list[str]:
     """Return the tokens a client sent: in the Authorization header, or, as browsers must, as a subprotocol."""
-    tokens = [name.removeprefix(TOKEN_SUBPROTOCOL) for name in subprotocols if name.startswith(TOKEN_SUBPROTOCOL)]
+    tokens = [
+        name.removeprefix(prefix) for name in subprotocols for prefix in TOKEN_SUBPROTOCOLS if name.startswith(prefix)
+    ]
+    tokens += [token for scheme, token in pairwise(subprotocols) if scheme in TOKEN_SCHEMES]
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
+    if scheme.lower() in TOKEN_SCHEMES:
         tokens.append(token.strip())
     return tokens

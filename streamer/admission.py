@@ -17,11 +17,18 @@ logger = logging.getLogger(__name__)
 class Admission:
     """The sessions that are open."""
 
-    def __init__(self, max_sessions: int, recognizing: Callable[[], bool], metrics: Metrics) -> None:
-        """`recognizing` tells whether a stream would be recognised now."""
+    def __init__(
+        self,
+        max_sessions: int,
+        recognizing: Callable[[], bool],
+        metrics: Metrics,
+        has_room: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`recognizing` tells whether a stream would be recognised now, `has_room` whether there is time for it."""
         self._max_sessions = max_sessions
         self._recognizing = recognizing
         self._metrics = metrics
+        self._has_room = has_room
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()
         self.draining = False
@@ -51,6 +58,9 @@ class Admission:
         if self.count >= self._max_sessions:
             complaint = f"all {self._max_sessions} sessions are taken; try later"
             return ProtocolError(ErrorCode.BUSY, complaint, Close.TRY_LATER)
+        if not self._has_room():
+            complaint = f"{self.count} sessions take all the time there is; try later"
+            return ProtocolError(ErrorCode.OVERLOADED, complaint, Close.TRY_LATER)
         return None
 
     @contextmanager

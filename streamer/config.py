@@ -6,6 +6,7 @@ Raises ConfigError from a field's check, with the value and what is allowed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,15 @@ class EncoderContext(StrEnum):
     """Always 30 s, padded with silence, as Whisper was trained."""
     DYNAMIC = "dynamic"
     """The audio plus a margin of silence."""
+
+
+class CommitPolicyName(StrEnum):
+    """When a word is said for good."""
+
+    AGREEMENT = "agreement"
+    """When two hypotheses in a row agree on it."""
+    ATTENTION = "attention"
+    """That, or at first sight if the decoder was sure of it and looked well before the end of the audio."""
 
 
 class LogFormat(StrEnum):
@@ -48,7 +58,7 @@ class ModelConfig:
     device: str = "auto"
     """cpu, cuda, cuda:1 …; auto takes a GPU if there is one."""
     precision: str = "auto"
-    """float32, bfloat16, float16; auto: float32 on a CPU, float16 on a GPU."""
+    """float32, int8 (CPU), bfloat16, float16 (GPU); auto: int8 on a CPU, float32 for a tiny model, float16 on a GPU."""
     threads: int = 0
     """CPU threads for the model; 0 leaves one core to the event loop."""
     encoder_context: EncoderContext = EncoderContext.AUTO
@@ -94,8 +104,16 @@ class SessionConfig:
 
     update_interval_ms: int = 400
     """New audio needed before an open utterance is decoded again."""
+    max_update_interval_ms: int = 1_600
+    """The same at most, while the device cannot keep up with all streams; beyond that new ones are refused."""
     commit_margin_ms: int = 300
     """A word that ends closer than this to the end of the audio waits."""
+    commit_policy: CommitPolicyName = CommitPolicyName.ATTENTION
+    """agreement: what two hypotheses agree on; attention: that, and words that are sure at first sight."""
+    attention_distance_ms: int = 300
+    """The decoder's attention to a word that is sure at first sight ends this long before the audio, at least."""
+    attention_probability: float = 0.95
+    """Probability of a word that is sure at first sight, at least."""
     trim_after_ms: int = 12_000
     """Window length beyond which committed audio is trimmed."""
     left_context_ms: int = 4_000
@@ -104,15 +122,26 @@ class SessionConfig:
     """Audio a session holds undecided; beyond it the connection stops reading, and nothing is dropped."""
     prompt_tokens: int = 223
     """Tokens of earlier text given to the decoder, at most; 0 decodes each window by itself."""
+    languages: tuple[str, ...] = ()
+    """Codes that are detected where a client names no language and no languages; none: all that the model has."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
         require("session.update_interval_ms", self.update_interval_ms, 50, 10_000)
+        require("session.max_update_interval_ms", self.max_update_interval_ms, 50, 20_000)
         require("session.commit_margin_ms", self.commit_margin_ms, 0, 5_000)
+        require("session.attention_distance_ms", self.attention_distance_ms, 0, 5_000)
+        require("session.attention_probability", self.attention_probability, 0, 1)
         require("session.trim_after_ms", self.trim_after_ms, 5_000, 28_000)
         require("session.left_context_ms", self.left_context_ms, 0, self.trim_after_ms / 2)
         require("session.max_backlog_ms", self.max_backlog_ms, 35_000, 600_000)
         require("session.prompt_tokens", self.prompt_tokens, 0, 223)
+
+    def check_languages(self, known: Sequence[str]) -> None:
+        """Raise ConfigError for languages that a model does not have."""
+        if unknown := [code for code in self.languages if code not in known]:
+            allowed, got = ", ".join(sorted(known)), ", ".join(map(repr, unknown))
+            raise ConfigError(f"session.languages must be some of {allowed}, got {got}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +160,10 @@ class ServerConfig:
     """Allow binding beyond loopback without a token."""
     max_sessions: int = 64
     """Streams at once; one more is refused with 1013."""
+    max_load: float = 0.9
+    """Share of its time the device may be needed at the widest update interval; beyond it 1013 too; 0 sets no bound."""
     max_message_bytes: int = 1_048_576
-    """Largest WebSocket message; a larger one closes with 1009."""
+    """Largest WebSocket message; a larger one closes with 1009. Where audio is base64, /v1/realtime: 24 MiB."""
     open_timeout_s: float = 10.0
     """Time to the first message after connecting."""
     idle_timeout_s: float = 300.0
@@ -146,11 +177,41 @@ class ServerConfig:
         """Check ranges."""
         require("server.port", self.port, 0, 65_535)
         require("server.max_sessions", self.max_sessions, 1, 100_000)
+        require("server.max_load", self.max_load, 0, 10)
         require("server.max_message_bytes", self.max_message_bytes, 4_096, 64 * 1_048_576)
         require("server.open_timeout_s", self.open_timeout_s, 0.05, 3600)
         require("server.idle_timeout_s", self.idle_timeout_s, 0, 86_400)
         require("server.send_timeout_s", self.send_timeout_s, 0.05, 3600)
         require("server.drain_timeout_s", self.drain_timeout_s, 0, 3600)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpConfig:
+    """What may be uploaded to be transcribed."""
+
+    max_upload_bytes: int = 268_435_456
+    """Largest file; a larger one is refused with 413."""
+    max_audio_s: float = 14_400.0
+    """Longest recording, as decoded; a longer one is refused with 413."""
+    max_files: int = 4
+    """Files at once, on their way in or being transcribed; one more is refused with 429; 0 takes none."""
+    upload_timeout_s: float = 600.0
+    """Time a file has to come in; beyond it, or after server.open_timeout_s without a byte, 408."""
+    decode_timeout_s: float = 120.0
+    """Time it may take to decompress a file; beyond it 413."""
+    hangover_ms: int = 1_000
+    """Silence that divides a recording: the longer, the more is heard at once, up to 30 s."""
+    strict_model: bool = False
+    """Refuse requests for a model that is not loaded with 404, rather than serve them with the one that is."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require("http.max_upload_bytes", self.max_upload_bytes, 1_024, 1 << 40)
+        require("http.max_audio_s", self.max_audio_s, 1, 1_000_000)
+        require("http.max_files", self.max_files, 0, 1_024)
+        require("http.upload_timeout_s", self.upload_timeout_s, 0.05, 86_400)
+        require("http.decode_timeout_s", self.decode_timeout_s, 0.05, 86_400)
+        require("http.hangover_ms", self.hangover_ms, 60, 10_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,4 +237,5 @@ class Config:
     endpoint: EndpointConfig = field(default_factory=EndpointConfig)
     session: SessionConfig = field(default_factory=SessionConfig)
     server: ServerConfig = field(default_factory=ServerConfig)
+    http: HttpConfig = field(default_factory=HttpConfig)
     log: LogConfig = field(default_factory=LogConfig)

@@ -18,12 +18,14 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from time import monotonic
 
 from model.types import SAMPLE_RATE
 from streamer.config import ServerConfig
 from streamer.ending import GONE, AbandonedError, Ending, culprit, cut_short, fatal, internal
-from streamer.engine import Engine, EngineError
+from streamer.engine import Engine
 from streamer.events import Done, Event, Failed
+from streamer.governor import Governor
 from streamer.logs import SESSION
 from streamer.metrics import Metrics
 from streamer.pace import Pace
@@ -31,6 +33,7 @@ from streamer.patience import Patience
 from streamer.protocols.commands import Close, Codec, Configure, ErrorCode, ProtocolError
 from streamer.reader import Reader
 from streamer.session import Session
+from streamer.turn import Turn
 from streamer.wire import Disconnected, Wire
 
 logger = logging.getLogger(__name__)
@@ -45,21 +48,28 @@ class Connection:
         wire: Wire,
         codec: Codec,
         engine: Engine,
+        governor: Governor,
         open_session: Callable[[str, Configure], Session],
         config: ServerConfig,
         max_backlog: int,
         metrics: Metrics,
+        session: str | None = None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
-        """`open_session` makes the session for a name and a client's wishes; `max_backlog` in samples."""
-        self.id = secrets.token_hex(8)
+        """`open_session` makes the session for a name and a client's wishes.
+
+        `max_backlog` in samples; `clock` gives seconds, the engine's.
+        """
+        self.id = session or secrets.token_hex(8)
         self._wire = wire
         self._codec = codec
         self._engine = engine
+        self._governor = governor
         self._open_session = open_session
         self._config = config
         self._max_backlog = max_backlog
         self._metrics = metrics
-        self._pace = Pace()
+        self._pace = Pace(clock)
         self._work = asyncio.Event()  # the decoder may have something to do
         self._news = asyncio.Event()  # the writer may
         self._opening = Patience()
@@ -103,7 +113,7 @@ class Connection:
 
     async def _converse(self) -> Ending:
         """Open the session and run it to its end. Raises what ended it early."""
-        configure = await self._await_configure()
+        configure = self._codec.opening() or await self._await_configure()
         self._session = session = self._open_session(self.id, configure)
         logger.info("session opened", extra={"language": configure.language, "task": str(configure.task)})
         for message in self._codec.welcome(self.id):
@@ -118,7 +128,7 @@ class Connection:
             max_backlog=self._max_backlog,
             metrics=self._metrics,
             pace=self._pace,
-            wake=self._wake,
+            wake=lambda: self._wake(session),
         )
         try:
             return await self._run_tasks(session, reader)
@@ -158,30 +168,22 @@ class Connection:
 
     async def _decode(self, session: Session, reader: Reader) -> None:
         """Keep the engine at work on the session until it is done."""
+        turn = Turn(session, self._pace)
         try:
             while not session.done:
+                session.stretch(self._governor.interval)
                 if not session.wants_decode:
                     self._work.clear()
                     await self._work.wait()
                     continue
-                await self._decode_once(session)
+                self.waiting = True
+                await turn.take(self._engine)
+                self.waiting = False
                 self._news.set()
                 reader.make_room()
         finally:
             self.waiting = False
             self._engine.forget(self.id)
-
-    async def _decode_once(self, session: Session) -> None:
-        self.waiting = True
-        session.hurried = self._pace.is_overdue(session.due)
-        try:
-            hypothesis = await self._engine.transcribe(session)
-        except EngineError:  # the engine has logged its cause
-            session.receive_failure("recognition failed")
-        else:
-            if hypothesis is not None:
-                session.receive_hypothesis(hypothesis)
-        self.waiting = False
 
     async def _write(self, session: Session, reader: Reader) -> Ending | None:
         """Tell the client what happens, up to the session's last event; return how it failed, if it did."""
@@ -230,7 +232,7 @@ class Connection:
         try:
             for message in self._codec.refuse(ending.error) if ending.error else ():
                 await self._wire.send(message)
-            await self._wire.close(ending.close, ending.error.code if ending.error else "")
+            await self._wire.close(*self._codec.closing(ending.close, ending.error))
         except Disconnected as error:
             self._note_slowness(error)
 
@@ -239,6 +241,9 @@ class Connection:
             self._metrics.error(ErrorCode.SLOW_CLIENT)
             logger.warning("client cut off: it took nothing for %g s", self._config.send_timeout_s)
 
-    def _wake(self) -> None:
-        self._work.set()
-        self._news.set()
+    def _wake(self, session: Session) -> None:
+        """Wake those who have something to do: most chunks of audio are nothing to either."""
+        if session.wants_decode or session.done:
+            self._work.set()
+        if session.untold:
+            self._news.set()

@@ -6,9 +6,21 @@ import asyncio
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 Result = TypeVar("Result")
+
+
+class Device(Protocol):
+    """Where the recognizer's work is done, one call after another."""
+
+    async def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Return what the function returns, or raise what it raises."""
+        ...
+
+    def stop(self) -> None:
+        """Take no more calls."""
+        ...
 
 
 class DeviceThread:

@@ -14,7 +14,7 @@ in a row do.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model.types import SAMPLE_RATE
 from streamer.config import EndpointConfig
@@ -50,20 +50,38 @@ def frames(milliseconds: int) -> int:
     return -(-samples // FRAME_SAMPLES)
 
 
+def adjusted(config: EndpointConfig, hangover_ms: int | None, pre_roll_ms: int | None) -> EndpointConfig:
+    """Return the settings with what one client wants instead; None leaves a setting as it is.
+
+    Raises ConfigError for a time that cannot be.
+    """
+    return replace(
+        config,
+        hangover_ms=config.hangover_ms if hangover_ms is None else hangover_ms,
+        pre_roll_ms=config.pre_roll_ms if pre_roll_ms is None else pre_roll_ms,
+    )
+
+
 class Endpointer:
     """Turns frame probabilities into utterance boundaries; pure, its clock is the frames it has seen."""
 
     def __init__(self, config: EndpointConfig) -> None:
         self._needed = frames(config.onset_ms)
         self._recent: deque[bool] = deque(maxlen=frames(config.onset_window_ms))
-        self._pre_roll = frames(config.pre_roll_ms) * FRAME_SAMPLES
-        self._hangover = frames(config.hangover_ms)
+        self._pre_roll = self._hangover = 0
         self._position = 0
         self._last_end = 0
         self._speech_end = 0
         self._quiet = 0
         self._previous_speech = False
         self.speaking = False
+        self.configure(config)
+
+    def configure(self, config: EndpointConfig) -> None:
+        """Take another pre-roll and hangover from now on; audio that was let go for the old pre-roll stays gone."""
+        self._last_end = self.earliest_onset
+        self._pre_roll = frames(config.pre_roll_ms) * FRAME_SAMPLES
+        self._hangover = frames(config.hangover_ms)
 
     @property
     def earliest_onset(self) -> int:

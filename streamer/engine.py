@@ -1,9 +1,13 @@
 """Gathers the requests of all sessions, runs the recognizer on its own thread, delivers the answers.
 
-Theory of operation. Whoever wants a decode waits in line with its source. When the device is free, everyone in line
-(finals first, then by arrival, up to max_batch) is asked for its request: requests are pulled at the last moment, so
-they carry the newest audio. While one batch decodes, the next gathers; an idle engine adds no delay, a loaded one makes
-larger batches, and there is nothing to tune.
+Theory of operation. Whoever wants a decode waits with its source. When the device is free, those whose turn it is
+(`lanes.py`), as many as a batch may have (`batch.py`), are asked for their requests: requests are pulled at the last
+moment, so that they carry the newest audio. While one batch decodes, the next gathers; an idle engine adds no delay, a
+loaded one makes larger batches.
+
+The recognizer makes one attempt at a time. An answer that is not settled sends its request to the slow lane for the
+next attempt, while its session waits; it gets the best of all attempts. So a stream whose audio takes many attempts
+holds up itself and no other.
 
 The line is bounded by the number of sessions, each of which has at most one request in it. A batch that fails is tried
 again row by row, so that only the guilty row's owner hears of it.
@@ -13,73 +17,53 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import inf
 from time import monotonic
-from typing import Protocol
 
+from model.choice import best
 from model.types import DecodeRequest, Hypothesis, Recognizer
-from streamer.device import DeviceThread
+from streamer.batch import Batch, BatchBound, EngineObserver
+from streamer.device import Device, DeviceThread
+from streamer.lanes import Lane, Lanes, RequestSource, Ticket
 
 logger = logging.getLogger(__name__)
 
 FAILURES_UNTIL_UNREADY = 3
 """Batches in a row of which every row failed, after which recognition counts as not happening."""
+MOST_ATTEMPTS = 16
+"""At one request; a recognizer that still has not settled is taken at its best word."""
 
 
 class EngineError(Exception):
     """This request cannot be recognised; the cause is attached."""
 
 
-class RequestSource(Protocol):
-    """Whoever has something to decode; a Session is one."""
-
-    @property
-    def wants_final(self) -> bool:
-        """Whether its next request completes an utterance."""
-        ...
-
-    def next_request(self) -> DecodeRequest | None:
-        """Return the freshest request, or None if there is nothing to ask any more."""
-        ...
-
-
-class EngineObserver(Protocol):
-    """Hears what the engine did; for metrics."""
-
-    def batch_done(self, hypotheses: Sequence[Hypothesis], size: int, seconds: float) -> None:
-        """Record that `size` rows were decoded in `seconds` of device time."""
-        ...
-
-    def batch_failed(self, size: int) -> None:
-        """Record that a batch of `size` rows raised."""
-        ...
-
-
-@dataclass(slots=True, eq=False)
-class Ticket:
-    """A place in the line."""
-
-    source: RequestSource
-    answer: asyncio.Future[Hypothesis | None]
-
-    @property
-    def wants_final(self) -> bool:
-        """Whether it goes first; a source that cannot say does not, and fails when it is asked for its request."""
-        try:
-            return self.source.wants_final
-        except Exception:  # noqa: BLE001  # the same fault is raised where its owner hears of it
-            return False
-
-
 class Engine:
     """Owner of the device. Everything but the recognizer's work happens on the event loop."""
 
-    def __init__(self, recognizer: Recognizer, max_batch: int, observer: EngineObserver | None = None) -> None:
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        max_batch: int,
+        *,
+        observers: Sequence[EngineObserver] = (),
+        batch_seconds: Callable[[], float] = lambda: inf,
+        clock: Callable[[], float] = monotonic,
+        make_device: Callable[[str], Device] = DeviceThread,
+    ) -> None:
+        """`batch_seconds` says how long a batch should take at most; `clock` gives seconds, as sources' deadlines.
+
+        `make_device` makes what the recognizer runs on, for a name.
+        """
         self._recognizer = recognizer
-        self._max_batch = max_batch
-        self._observer = observer
-        self._line: list[Ticket] = []
+        self._observers = observers
+        self._batch_seconds = batch_seconds
+        self._clock = clock
+        self._make_device = make_device
+        self._bound = BatchBound(max_batch)
+        self._lanes = Lanes()
         self._departed: list[str] = []
         self._wake = asyncio.Event()
         self._failures = 0
@@ -94,16 +78,21 @@ class Engine:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody waits in line."""
-        return not self._line
+        """Whether nobody waits."""
+        return not len(self._lanes)
 
-    async def transcribe(self, source: RequestSource) -> Hypothesis | None:
+    def depth(self, lane: Lane) -> int:
+        """Count the requests that wait in a lane."""
+        return self._lanes.depth(lane)
+
+    async def transcribe(self, source: RequestSource, *, background: bool = False) -> Hypothesis | None:
         """Wait in line, then answer the request that `source` makes when its turn comes; None if it makes none.
 
+        `background` gives way to all who do not say so: for recordings, which nobody hears meanwhile.
         Raises EngineError if the recognizer failed on this very request.
         """
-        ticket = Ticket(source, asyncio.get_running_loop().create_future())
-        self._line.append(ticket)
+        ticket = Ticket(source, asyncio.get_running_loop().create_future(), self._clock(), background)
+        self._lanes.join(ticket)
         self._wake.set()
         return await ticket.answer
 
@@ -113,8 +102,8 @@ class Engine:
         self._wake.set()
 
     async def run(self) -> None:
-        """Serve the line until cancelled; those still waiting are cancelled too."""
-        device = DeviceThread("recognizer")
+        """Serve the lanes until cancelled; those still waiting are cancelled too."""
+        device = self._make_device("recognizer")
         self._running = True
         try:
             while True:
@@ -123,39 +112,41 @@ class Engine:
                 await self._serve(device)
         finally:
             self._running = False
-            for ticket in self._line:
-                ticket.answer.cancel()
-            self._line.clear()
+            self._lanes.clear()
             device.stop()
 
-    async def _serve(self, device: DeviceThread) -> None:
-        """Run batches until the line is empty."""
-        while self._line or self._departed:
+    async def _serve(self, device: Device) -> None:
+        """Run batches until nobody waits."""
+        while self._departed or not self.idle:
             departed, self._departed = self._departed, []
             for stream in departed:
                 await device.run(self._recognizer.forget, stream)
-            tickets, requests = self._form_batch()
+            lane = self._lanes.next_lane()
+            if lane is None:
+                continue
+            tickets, requests = self._form_batch(lane)
             if not requests:
                 continue
-            started = monotonic()
+            undelivered = set(tickets)
             try:
+                began = self._clock()
                 answers = await self._decode(device, requests)
-                self._deliver(tickets, answers, monotonic() - started)
+                self._account(lane, began, tickets, requests, answers)
+                for ticket, answer in zip(tickets, answers, strict=True):
+                    self._deliver(ticket, answer)
+                    undelivered.discard(ticket)
             finally:
-                for ticket in tickets:
-                    ticket.answer.cancel()  # does nothing to those that have their answer
+                for ticket in undelivered:
+                    ticket.answer.cancel()
 
-    def _form_batch(self) -> tuple[list[Ticket], list[DecodeRequest]]:
-        """Take from the line whom to serve now, and their requests."""
-        self._line = [ticket for ticket in self._line if not ticket.answer.done()]
-        # A stable sort: finals first, each kind in order of arrival.
-        self._line.sort(key=lambda ticket: not ticket.wants_final)
+    def _form_batch(self, lane: Lane) -> tuple[list[Ticket], list[DecodeRequest]]:
+        """Take from a lane whom to serve now, and their requests."""
         tickets: list[Ticket] = []
         requests: list[DecodeRequest] = []
-        while self._line and len(requests) < self._max_batch:
-            ticket = self._line.pop(0)
+        seconds = self._batch_seconds()
+        for ticket in self._lanes.take(lane):
             try:
-                request = ticket.source.next_request()
+                request = ticket.ask()
             except Exception as error:  # noqa: BLE001  # a session's own fault: it hears of it, the others go on
                 ticket.answer.set_exception(error)
                 continue
@@ -163,16 +154,18 @@ class Engine:
                 ticket.answer.set_result(None)
                 continue
             tickets.append(ticket)
-            requests.append(request)
+            requests.append(replace(request, attempt=len(ticket.tried)))
+            if self._bound.reached(requests, seconds, lane):
+                break
         return tickets, requests
 
-    async def _decode(self, device: DeviceThread, requests: list[DecodeRequest]) -> list[Hypothesis | EngineError]:
+    async def _decode(self, device: Device, requests: list[DecodeRequest]) -> list[Hypothesis | EngineError]:
         """Run a batch; if it fails, run its rows one by one, so that one stream's trouble stays its own."""
         try:
             answers = complete(await device.run(self._recognizer.transcribe, requests), requests)
         except Exception as error:  # whatever the device raises, the other streams must go on
-            if self._observer:
-                self._observer.batch_failed(len(requests))
+            for observer in self._observers:
+                observer.batch_failed(len(requests))
             if len(requests) == 1:
                 logger.exception("recognition failed", extra={"stream": requests[0].stream})
                 failure = EngineError(f"recognition failed: {error}")
@@ -182,20 +175,42 @@ class Engine:
             return [answer for request in requests for answer in await self._decode(device, [request])]
         return list(answers)
 
-    def _deliver(self, tickets: list[Ticket], answers: list[Hypothesis | EngineError], seconds: float) -> None:
-        """Hand out answers; whoever has gone meanwhile gets none."""
-        good = [answer for answer in answers if isinstance(answer, Hypothesis)]
+    def _account(
+        self,
+        lane: Lane,
+        began: float,
+        tickets: list[Ticket],
+        requests: list[DecodeRequest],
+        answers: list[Hypothesis | EngineError],
+    ) -> None:
+        """Take note of a batch, for the size of the next ones and for whoever counts."""
+        now = self._clock()
+        good = tuple(answer for answer in answers if isinstance(answer, Hypothesis))
         self._failures = 0 if good else self._failures + 1
         self.batches += 1
-        if self._observer and good:
-            self._observer.batch_done(good, len(good), seconds)
-        for ticket, answer in zip(tickets, answers, strict=True):
-            if ticket.answer.done():
-                continue
-            if isinstance(answer, EngineError):
-                ticket.answer.set_exception(answer)
+        if not good:
+            return
+        if lane is Lane.FAST and len(good) == len(answers):
+            self._bound.learn(requests, now - began)
+        waits = tuple(now - max(ticket.joined, ticket.deadline) for ticket in tickets)
+        due = sum(ticket.deadline <= began and not ticket.background for ticket in tickets) / len(tickets)
+        for observer in self._observers:
+            observer.batch_done(Batch(lane, good, now - began, waits, due))
+
+    def _deliver(self, ticket: Ticket, answer: Hypothesis | EngineError) -> None:
+        """Hand out an answer, or ask for the next attempt; whoever has gone meanwhile gets none."""
+        if ticket.answer.done():
+            return
+        if isinstance(answer, Hypothesis):
+            ticket.tried.append(answer)
+            if answer.settled or len(ticket.tried) >= MOST_ATTEMPTS:
+                ticket.answer.set_result(best(ticket.tried))
             else:
-                ticket.answer.set_result(answer)
+                self._lanes.join(ticket)
+        elif ticket.tried:  # another attempt failed, as the log says; what the ones before came to stands
+            ticket.answer.set_result(best(ticket.tried))
+        else:
+            ticket.answer.set_exception(answer)
 
 
 def complete(answers: list[Hypothesis], requests: Sequence[DecodeRequest]) -> list[Hypothesis]:

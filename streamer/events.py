@@ -52,6 +52,8 @@ class SpeechEnded:
     utterance: int
     end: int
     lag: int | None = None
+    audio_end: int | None = None
+    """Sample index where its audio ends: `end`, and the silence that ended it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,15 @@ class Flushed:
 
 
 @dataclass(frozen=True, slots=True)
+class Marked:
+    """The client's message with this marker came here; told at once, in order with everything else."""
+
+    marker: str
+    at: int
+    """Samples received before it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """Audio from start to end was not transcribed, and why."""
 
@@ -88,6 +99,14 @@ class Warned:
 
     code: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """From now on so much new audio is awaited between two updates: more under load, less after it."""
+
+    interval: int
+    """Samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +126,6 @@ class Done:
     commits: int
 
 
-Event: TypeAlias = SpeechStarted | Partial | Commit | SpeechEnded | Final | Flushed | Gap | Warned | Failed | Done
+Event: TypeAlias = (
+    SpeechStarted | Partial | Commit | SpeechEnded | Final | Flushed | Marked | Gap | Warned | Paced | Failed | Done
+)

@@ -29,3 +29,8 @@ class History:
             self._size += len(word.tokens)
         while self._size > self._limit:
             self._size -= len(self._words.popleft().tokens)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._words.clear()
+        self._size = 0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from typing import assert_never
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from model.types import SAMPLE_RATE, Hypothesis
+from model.types import SAMPLE_RATE
 from streamer import events
+from streamer.batch import Batch
+from streamer.engine import Engine
+from streamer.governor import Governor
+from streamer.lanes import Lane
 from streamer.protocols.commands import ErrorCode
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -63,6 +67,26 @@ class Metrics:
         self._drafted = Counter("streamer_draft_tokens", "Draft tokens put to the decoder", registry=registry)
         self._accepted = Counter("streamer_draft_tokens_accepted", "Draft tokens it accepted", registry=registry)
         self._fallbacks = Counter("streamer_fallbacks", "Decodes a guard asked to repeat", registry=registry)
+        self._waits = Histogram(
+            "streamer_update_wait_seconds",
+            "From when an update was due to its answer",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._interval = Gauge("streamer_update_interval_seconds", "Between two updates of a stream", registry=registry)
+        self._load = Gauge(
+            "streamer_expected_load",
+            "Share of its time that device or event loop would be needed with one stream more, at most stretched",
+            registry=registry,
+        )
+        self._waiting = Gauge("streamer_requests_waiting", "Requests in line", ["lane"], registry=registry)
+
+    def watch_load(self, governor: Governor, engine: Engine) -> None:
+        """Show what these say whenever somebody asks."""
+        self._interval.set_function(lambda: governor.interval / SAMPLE_RATE)
+        self._load.set_function(lambda: governor.expected_load)
+        for lane in Lane:
+            self._waiting.labels(lane).set_function(partial(engine.depth, lane))
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""
@@ -87,7 +111,14 @@ class Metrics:
                 self._gap_seconds.inc((end - start) / SAMPLE_RATE)
             case events.Warned():
                 self._warnings.inc()
-            case events.SpeechEnded() | events.Flushed() | events.Failed() | events.Done():
+            case (
+                events.SpeechEnded()
+                | events.Flushed()
+                | events.Marked()
+                | events.Paced()
+                | events.Failed()
+                | events.Done()
+            ):
                 pass
             case unreachable:
                 assert_never(unreachable)
@@ -100,11 +131,17 @@ class Metrics:
         """Count a connection that was refused; the reasons are a closed set."""
         self._refusals.labels(reason).inc()
 
-    def batch_done(self, hypotheses: Sequence[Hypothesis], size: int, seconds: float) -> None:
-        """Count a batch of `size` rows that took `seconds`."""
-        self._batch_size.observe(size)
-        self._batch_seconds.observe(seconds)
-        for statistics in (hypothesis.statistics for hypothesis in hypotheses):
+    def batch_done(self, batch: Batch) -> None:
+        """Count a batch."""
+        self._batch_size.observe(len(batch.hypotheses))
+        self._batch_seconds.observe(batch.seconds)
+        if batch.lane is Lane.SLOW:
+            self._fallbacks.inc(len(batch.hypotheses))
+        elif batch.lane is Lane.FAST:
+            for wait in batch.waits:
+                if wait >= 0:  # others were answered before they were due
+                    self._waits.observe(wait)
+        for statistics in (hypothesis.statistics for hypothesis in batch.hypotheses):
             self._passes.observe(statistics.passes)
             self._tokens.inc(statistics.tokens)
             self._drafted.inc(statistics.draft_tokens)

@@ -58,6 +58,10 @@ class Narrator:
         self._partial = ""
         self.tell(Final(utterance.number, utterance.text, utterance.start, end, language, lag))
 
+    def forget_partial(self) -> None:
+        """Let the next utterance begin without a tail."""
+        self._partial = ""
+
     def _tell_partial(self, utterance: Utterance, update: Update, lag: int) -> None:
         """Say the tail if it changed; one that nobody has taken yet gives way to the newer one."""
         text = "".join(word.text for word in update.tail)

@@ -1,4 +1,4 @@
-"""Whether a stream keeps up: the clock that a session does not have."""
+"""When a stream's requests are due, and whether it keeps up: the clock that a session does not have."""
 
 from __future__ import annotations
 
@@ -34,12 +34,26 @@ class Pace:
         self._received = received
         self._arrivals.append((received, now))
 
+    def deadline(self, due: int) -> float:
+        """Return when a request that ends at sample `due` became due, on the clock.
+
+        That is when the sample came; for a client ahead of real time, when it would have been spoken.
+        """
+        arrived = self._arrival(due)
+        now = self._clock() if arrived is None else arrived
+        return now if self._begun is None else max(now, self._begun + due / SAMPLE_RATE)
+
     def is_overdue(self, due: int) -> bool:
         """Say whether a request that ends at sample `due` comes too late for a client that speaks in real time."""
-        while self._arrivals and self._arrivals[0][0] < due:
-            self._arrivals.popleft()
-        if not self._arrivals or self._begun is None:
+        arrived = self._arrival(due)
+        if arrived is None or self._begun is None:
             return False
         now = self._clock()
         ahead = self._received / SAMPLE_RATE - (now - self._begun)
-        return ahead <= AHEAD_S and now - self._arrivals[0][1] > LATE_S
+        return ahead <= AHEAD_S and now - arrived > LATE_S
+
+    def _arrival(self, due: int) -> float | None:
+        """Return when a sample came, as far as that is still known; older notes are dropped."""
+        while self._arrivals and self._arrivals[0][0] < due:
+            self._arrivals.popleft()
+        return self._arrivals[0][1] if self._arrivals else None

@@ -13,10 +13,14 @@ from streamer.ending import DRAINED, GONE, AbandonedError, Ending, idle
 from streamer.metrics import Metrics
 from streamer.pace import Pace
 from streamer.patience import Patience
-from streamer.protocols.commands import Audio, Close, Codec, Configure, Flush, Stop
+from streamer.protocols.commands import Audio, Close, Codec, Configure, Discard, Flush, Mark, Stop
 from streamer.session import Session
 from streamer.wire import Disconnected, Wire
 
+TURN_SAMPLES = SAMPLE_RATE // 2
+"""Audio taken from one client before the others have their turn: a millisecond of work."""
+TURN_MESSAGES = 8
+"""Messages of any length, likewise. A turn for each is a round of the event loop for each."""
 MOST_UNTOLD = 1024
 """Events and unanswered flushes a session may hold: a client that makes more is read no faster than it reads."""
 
@@ -46,6 +50,7 @@ class Reader:
         self._pace = pace
         self._wake = wake
         self._room = asyncio.Event()
+        self._taken = 0  # samples since the others had their turn
         self._patience = Patience()
         self._draining = False
         self._cut = False
@@ -95,27 +100,39 @@ class Reader:
             except TimeoutError:
                 return idle(self._config.idle_timeout_s)
             for command in self._codec.decode(message):
-                match command:
-                    case Audio(samples):
-                        await self._feed(samples)
-                    case Flush(marker):
-                        self._session.receive_flush(marker)
-                        self._wake()
-                        await self._await_room()
-                    case Stop(error):
-                        return Ending(error.close if error else Close.NORMAL, error, by_client=True)
-                    case Configure():
-                        raise AssertionError("a codec yields Configure once")
-                    case unreachable:
-                        assert_never(unreachable)
+                if isinstance(command, Stop):
+                    return Ending(command.error.close if command.error else Close.NORMAL, command.error, by_client=True)
+                await self._obey(command)
+
+    async def _obey(self, command: Audio | Flush | Mark | Discard | Configure) -> None:
+        """Do what a command says; wait while the session holds as much as it may."""
+        match command:
+            case Audio(samples):
+                await self._feed(samples)
+                return
+            case Flush(marker):
+                self._session.receive_flush(marker)
+            case Mark(marker):
+                self._session.receive_mark(marker)
+            case Discard():
+                self._session.discard()
+            case Configure():
+                self._session.reconfigure(command)
+            case unreachable:
+                assert_never(unreachable)
+        self._wake()
+        await self._await_room()
 
     async def _feed(self, samples: Samples) -> None:
-        """Give audio to the session; give others their turn; wait while the backlog is full."""
+        """Give audio to the session; give others their turn now and then; wait while the backlog is full."""
         self._session.receive_audio(samples)
         self._pace.note_arrival(self._session.received)
         self._metrics.audio.inc(len(samples) / SAMPLE_RATE)
         self._wake()
-        await asyncio.sleep(0)
+        self._taken += max(len(samples), TURN_SAMPLES // TURN_MESSAGES)
+        if self._taken >= TURN_SAMPLES:
+            self._taken = 0
+            await asyncio.sleep(0)
         await self._await_room()
 
     @property

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
 
-from streamer.access import SUBPROTOCOL, Access
 from streamer.admission import Admission
-from streamer.connection import Connection
+from streamer.http.routes import http_error
 from streamer.metrics import CONTENT_TYPE, Metrics
-
-logger = logging.getLogger(__name__)
 
 
 class Routes:
     """Handlers of one server."""
 
-    def __init__(
-        self, access: Access, admission: Admission, metrics: Metrics, connect: Callable[[WebSocket], Connection]
-    ) -> None:
-        """`connect` makes the connection for a WebSocket that is accepted."""
-        self._access = access
+    def __init__(self, admission: Admission, metrics: Metrics, others: Sequence[BaseRoute]) -> None:
+        """`others` are served beside: streams and files."""
+        self._others = others
         self._admission = admission
         self._metrics = metrics
-        self._connect = connect
 
     def application(self) -> Starlette:
         """Return the ASGI application."""
@@ -38,8 +31,9 @@ class Routes:
                 Route("/healthz", self.healthz),
                 Route("/readyz", self.readyz),
                 Route("/metrics", self.metrics),
-                WebSocketRoute("/v1/stream", self.stream),
-            ]
+                *self._others,
+            ],
+            exception_handlers={HTTPException: http_error},
         )
 
     async def healthz(self, _: Request) -> Response:
@@ -56,24 +50,3 @@ class Routes:
     async def metrics(self, _: Request) -> Response:
         """Return the counters in Prometheus' text format."""
         return Response(self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
-
-    async def stream(self, websocket: WebSocket) -> None:
-        """Serve a stream in the native protocol, or say why not."""
-        offered = websocket.scope["subprotocols"]
-        denial = self._access.denial(websocket.headers, offered)
-        if denial is not None:
-            self._metrics.refusal(denial.reason)
-            logger.info("refused: %s", denial.message, extra={"status": denial.status, "client": websocket.client})
-            headers = {"WWW-Authenticate": "Bearer"} if denial.status == 401 else {}
-            await websocket.send_denial_response(PlainTextResponse(denial.message, denial.status, headers))
-            return
-        await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        connection = self._connect(websocket)
-        refusal = self._admission.refusal()
-        if refusal is not None:
-            self._metrics.refusal(refusal.code)
-            logger.info("refused: %s", refusal.message, extra={"close": int(refusal.close)})
-            await connection.refuse(refusal)
-            return
-        with self._admission.admitted(connection):
-            await connection.run()

@@ -17,15 +17,21 @@ from streamer.access import Access, read_token
 from streamer.admission import Admission
 from streamer.config import Config
 from streamer.connection import Connection
+from streamer.endpoint import adjusted
 from streamer.engine import Engine, EngineError
+from streamer.governor import Governor
+from streamer.http.files import Files
+from streamer.http.routes import http_routes
 from streamer.listening import open_sockets, port_of
 from streamer.metrics import Metrics
-from streamer.protocols.commands import Configure
-from streamer.protocols.native import NativeCodec
+from streamer.protocols.commands import Codec, Configure
+from streamer.protocols.handshake import House
 from streamer.routes import Routes
 from streamer.service import Notifier, inherited_sockets
 from streamer.session import Session
 from streamer.stall import StallDetector
+from streamer.step_metrics import StepMetrics
+from streamer.streams import Streams
 from streamer.transport import Listener, TransportConfig
 from streamer.vad import VoiceActivityDetector, WebRtcVad
 from streamer.wire import Wire
@@ -52,28 +58,57 @@ class Server:
 
         Raises ConfigError for settings that cannot be, AddressError for an address that cannot be had.
         """
+        config.session.check_languages(recognizer.card.languages)
         self.metrics = Metrics()
-        self.engine = Engine(recognizer, config.model.max_batch, self.metrics)
-        self.admission = Admission(config.server.max_sessions, self._recognizing, self.metrics)
+        self.governor = governor = Governor(
+            config.session, max_load=config.server.max_load, sessions=lambda: self.admission.count
+        )
+        self.engine = Engine(
+            recognizer,
+            config.model.max_batch,
+            observers=(self.metrics, governor),
+            batch_seconds=lambda: governor.batch_seconds,
+        )
+        self.admission = Admission(
+            config.server.max_sessions, self._recognizing, self.metrics, lambda: governor.has_room
+        )
         self._config = config
         self._card = recognizer.card
         self._make_vad = make_vad
         self._warm = False
         self._stop = asyncio.Event()
         self._notifier = Notifier(environment)
-        self._stalls = StallDetector(lambda: self.admission.waiting, lambda: self.engine.batches)
+        self._stalls = StallDetector(lambda: self.admission.waiting or self.files.waiting, lambda: self.engine.batches)
         token = read_token(config.server)
         self._sockets = open_sockets(config.server, token, inherited_sockets(environment))
         self.port = port_of(self._sockets)
         """TCP port that clients connect to; 0 if there are only Unix sockets."""
-        routes = Routes(Access(token, config.server.host), self.admission, self.metrics, self._connect)
+        self.files = Files(config.http.max_files, self.metrics.registry)
+        access = Access(token, config.server.host)
+        uploads = http_routes(
+            config=config,
+            card=recognizer.card,
+            access=access,
+            admission=self.admission,
+            files=self.files,
+            engine=self.engine,
+            metrics=self.metrics,
+            open_session=self._open_session,
+        )
+        house = House(self._card.name, self._card.languages, self._card.tasks, config.endpoint)
+        streams = Streams(access, self.admission, self.metrics, house, self._connect)
+        routes = Routes(self.admission, self.metrics, [*streams.routes(), *uploads])
         self._listener = Listener(TransportConfig(routes.application(), config.server))
         self.metrics.ready.set_function(lambda: float(self.admission.ready))
+        self.metrics.watch_load(governor, self.engine)
+        if counts := getattr(recognizer, "step_counts", None):
+            self.metrics.registry.register(StepMetrics(counts))
 
     def stop(self) -> None:
         """Drain and end; asked a second time, end at once."""
         if self._stop.is_set():
             self.admission.cut()
+            self.files.cut()
         self._stop.set()
 
     async def run(self, on_ready: Callable[[int], None] | None = None) -> None:
@@ -132,13 +167,17 @@ class Server:
     async def _drain(self) -> None:
         logger.info("stopping", extra={"sessions": self.admission.count})
         self._notifier.stopping(f"finishing {self.admission.count} sessions")
-        await self.admission.drain(self._config.server.drain_timeout_s)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.admission.drain(self._config.server.drain_timeout_s))
+            group.create_task(self.files.drain(self._config.server.drain_timeout_s))
 
-    def _connect(self, websocket: WebSocket) -> Connection:
+    def _connect(self, websocket: WebSocket, session: str, codec: Codec) -> Connection:
         return Connection(
+            session=session,
             wire=Wire(websocket, self._config.server.send_timeout_s, websocket.state.abort),
-            codec=NativeCodec(self._card.name, self._card.languages),
+            codec=codec,
             engine=self.engine,
+            governor=self.governor,
             open_session=self._open_session,
             config=self._config.server,
             max_backlog=self._config.session.max_backlog_ms * SAMPLE_RATE // 1000,
@@ -149,9 +188,10 @@ class Server:
         return Session(
             stream,
             self._config.session,
-            self._config.endpoint,
+            adjusted(self._config.endpoint, configure.hangover_ms, configure.pre_roll_ms),
             self._make_vad(self._config.endpoint.vad_aggressiveness),
             language=configure.language,
+            languages=configure.languages,
             task=configure.task,
             context=configure.context,
             partials=configure.partials,
@@ -163,6 +203,7 @@ class WarmUp:
 
     STREAM = "warm-up"
     wants_final = True
+    deadline = 0.0
 
     def next_request(self) -> DecodeRequest:
         """Return the request."""

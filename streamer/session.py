@@ -7,7 +7,8 @@ its time is the number of samples it has received, so the same audio gives the s
 it and however slow the recognizer is.
 
 Updates lie on a grid of audio time and none is left out: what is committed when follows from the audio alone. Only when
-its connection says that the stream is `hurried`, the device being too slow, a request goes to the end of the audio.
+the device is too slow, which its connection knows: many streams are stretched, so that their updates lie further apart,
+and a stream that is late all the same is `hurried`: its request goes to the end of the audio.
 
     receive_audio ─▶ window, frames ─▶ endpointer ─▶ utterances ─▶ next_request ─▶ (recognizer)
                                                                                         │
@@ -18,24 +19,18 @@ Timeline. Every sample ends up in exactly one of: text committed, silence (the d
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-import numpy as np
-
-from model.types import HOP, SAMPLE_RATE, DecodeRequest, Hypothesis, Samples, Task
-from streamer.commit import LocalAgreement
+from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples, Task
+from streamer.agenda import Agenda
 from streamer.config import EndpointConfig, SessionConfig
-from streamer.endpoint import Endpointer, Offset, Onset
-from streamer.events import Done, Event, Flushed, Gap, SpeechEnded, SpeechStarted, Warned
-from streamer.history import History
+from streamer.dialogue import Dialogue, Topic
+from streamer.events import Done, Event, Gap, Marked, Paced, Warned
+from streamer.intake import Intake
 from streamer.narrator import Narrator
+from streamer.protocols.commands import Configure
 from streamer.utterance import Utterance
-from streamer.vad import FRAME_SAMPLES, VoiceActivityDetector
-from streamer.window import AudioWindow
-
-FAILURES_UNTIL_GAP = 2
-"""Times in a row that a request may fail before its audio is given up."""
+from streamer.vad import VoiceActivityDetector
 
 
 class Session:
@@ -49,48 +44,42 @@ class Session:
         vad: VoiceActivityDetector,
         *,
         language: str | None = None,
+        languages: Sequence[str] = (),
         task: Task = Task.TRANSCRIBE,
         context: str = "",
         partials: bool = True,
     ) -> None:
-        """`stream` names the session; `language` None detects it anew in each utterance."""
+        """`stream` names the session.
+
+        language: None detects it anew in each utterance, among `languages` or, if that is empty, all the model has.
+        """
         self.stream = stream
-        self._config = config
-        self._vad = vad
-        self._language = language
-        self._task = task
-        self._context = context
-        self._interval = config.update_interval_ms * SAMPLE_RATE // 1000
-        self._margin = config.commit_margin_ms * SAMPLE_RATE // 1000
-        self._window = AudioWindow()
-        self._endpointer = Endpointer(endpoint)
-        self._framed = 0
-        self._utterances: deque[Utterance] = deque()
-        self._begun = 0
-        self._history = History(config.prompt_tokens)
-        self._in_flight: DecodeRequest | None = None
-        self._markers: deque[tuple[int, str]] = deque()
+        self._intake = Intake(endpoint, vad)
+        self._dialogue = Dialogue(stream, Topic(language, tuple(languages), task, context), config)
+        self._narrator = Narrator(partials=partials)
+        self._agenda = Agenda(config, self._narrator)
+        self._interval = self._stride = config.update_interval_ms * SAMPLE_RATE // 1000
         self._ended = False
         self._done = False
-        self._failures = 0
-        self._narrator = Narrator(partials=partials)
         self.hurried = False
         """Whether updates may be left out; set by the connection, which has a clock."""
+        self.patient = False
+        """Whether nobody waits for updates: an utterance is then decoded when it is complete or fills the window."""
 
     @property
     def received(self) -> int:
         """Samples received so far."""
-        return self._window.end
+        return self._intake.received
 
     @property
     def backlog(self) -> int:
         """Samples of speech received and not yet heard by the recognizer."""
-        return self.received - self._utterances[0].heard if self._utterances else 0
+        return self.received - self._agenda.head.heard if self._agenda.head else 0
 
     @property
     def untold(self) -> int:
         """Events, and flushes to be answered, that wait for the client or the recognizer."""
-        return self._narrator.untold + len(self._markers)
+        return self._narrator.untold + self._agenda.flushes
 
     @property
     def done(self) -> bool:
@@ -100,50 +89,74 @@ class Session:
     @property
     def wants_final(self) -> bool:
         """Whether the next request completes an utterance."""
-        if not self.wants_decode:
-            return False
-        head = self._utterances[0]
-        return self._next_end(head) == head.end
+        head = self._agenda.head
+        return head is not None and self.wants_decode and self._next_end(head) == head.end
 
     @property
     def due(self) -> int:
         """Sample index where the next request ends; what was received, if there is none."""
-        return self._next_end(self._utterances[0]) if self.wants_decode else self.received
+        head = self._agenda.head
+        return self._next_end(head) if head is not None and self.wants_decode else self.received
 
     @property
     def wants_decode(self) -> bool:
         """Whether next_request would return a request."""
-        if self._in_flight is not None or not self._utterances:
+        head = self._agenda.head
+        if head is None or self._dialogue.waiting:
             return False
-        head = self._utterances[0]
-        reach = head.reach(self._framed)
-        return head.end is not None or reach - head.heard >= self._interval or head.fills(reach)
+        reach = head.reach(self._intake.framed)
+        due = reach >= self._next_due(head) and not self.patient
+        return head.end is not None or due or head.fills(reach)
+
+    def stretch(self, interval: int) -> None:
+        """Wait for so many samples between two updates from now on, and tell the client if that is a change."""
+        interval = max(interval, self._interval)
+        if interval != self._stride:
+            self._stride = interval
+            self._narrator.tell(Paced(interval))
 
     def receive_audio(self, samples: Samples) -> None:
         """Take the next samples, (n,) float32 mono at 16 kHz in [-1, 1].
 
         Raises ValueError for another shape or type, RuntimeError after receive_eof.
         """
-        if samples.ndim != 1 or samples.dtype != np.float32:
-            raise ValueError(f"audio must be (n,) float32, got {samples.shape} {samples.dtype}")
         self._check_open()
-        self._window.append(samples)
-        while self._framed + FRAME_SAMPLES <= self._window.end:
-            frame = self._window.read(self._framed, self._framed + FRAME_SAMPLES)
-            self._framed += FRAME_SAMPLES
-            change = self._endpointer.receive_frame(self._vad(frame))
-            if isinstance(change, Onset):
-                self._begin_utterance(change)
-            elif isinstance(change, Offset):
-                self._end_utterance(change)
+        for change in self._intake.receive(samples):
+            self._agenda.take(change, self._interval)
         self._forget_audio()
 
     def receive_flush(self, marker: str) -> None:
         """Finalise everything received so far; Flushed(marker) follows when it is decided."""
         self._check_open()
         self._cut()
-        self._markers.append((self.received, marker))
+        self._agenda.flush(self.received, marker)
         self._conclude()
+
+    def receive_mark(self, marker: str) -> None:
+        """Say Marked(marker) at this place of the stream."""
+        self._check_open()
+        self._narrator.tell(Marked(marker, self.received))
+
+    def reconfigure(self, configure: Configure) -> None:
+        """Take a client's new wishes: for the utterances that begin from now on, and the silence that ends them.
+
+        Raises ConfigError for a hangover or pre-roll that cannot be.
+        """
+        self._check_open()
+        self._intake.adjust(configure.hangover_ms, configure.pre_roll_ms)
+        self._dialogue.wish(self._agenda.begun + 1, configure)
+
+    def discard(self) -> None:
+        """Forget the speech that is going on: nothing more is said of it. What has ended before is still decided."""
+        self._check_open()
+        for _ in self._intake.cut():
+            pass  # what has just begun and ended is part of what is forgotten
+        if self._agenda.forget_open():
+            if self._agenda.head is None:
+                self._dialogue.discard()
+            self._narrator.forget_partial()
+        self._conclude()
+        self._forget_audio()
 
     def receive_eof(self) -> None:
         """Finalise everything; Done follows when it is decided. A second call changes nothing."""
@@ -155,60 +168,44 @@ class Session:
 
     def next_request(self) -> DecodeRequest | None:
         """Return what to decode now, or None. The answer goes to receive_hypothesis or receive_failure."""
-        if not self.wants_decode:
+        head = self._agenda.head
+        if head is None or not self.wants_decode:
             return None
-        head = self._utterances[0]
-        end = self._next_end(head)
-        self._in_flight = DecodeRequest(
-            stream=self.stream,
-            start=head.window_start,
-            audio=self._window.read(head.window_start, end),
-            prompt=self._history.tokens,
-            context=self._context,
-            prefix=head.committed,
-            draft=head.draft,
-            language=self._language or head.language,
-            task=self._task,
-            final=end == head.end,
-        )
-        return self._in_flight
+        return self._dialogue.ask(head, self._intake.window.read(head.window_start, self._next_end(head)))
 
     def receive_hypothesis(self, hypothesis: Hypothesis) -> None:
         """Take the answer to the request in flight. Raises RuntimeError for any other."""
-        request = self._take_request()
-        if (hypothesis.start, hypothesis.end) != (request.start, request.end):
-            raise RuntimeError(
-                f"hypothesis answers {hypothesis.start}..{hypothesis.end}, asked {request.start}..{request.end}"
-            )
-        self._failures = 0
-        head = self._utterances[0]
+        if self._dialogue.drops() or not self._dialogue.receive(hypothesis):
+            self._forget_audio()
+            return
+        head = self._head
         update = head.receive(hypothesis)
         if update.committed:
-            head.language = hypothesis.language
+            self._dialogue.commit(head, hypothesis.language)
         self._narrator.tell_update(head, update, hypothesis, self.received - hypothesis.end)
-        self._history.add(update.departed)
+        self._dialogue.remember(update.departed)
         if hypothesis.final:
-            self._finish_head()
+            self._agenda.finish()
+            self._conclude()
         self._forget_audio()
 
     def receive_failure(self, reason: str) -> None:
-        """Take the news that the request in flight could not be answered.
-
-        The audio is asked about once more; then it becomes a Gap. What was committed stands.
-        """
-        request = self._take_request()
-        head = self._utterances[0]
-        self._failures += 1
-        if self._failures < FAILURES_UNTIL_GAP:
+        """Take the news that there is no answer: the audio is asked about once more; then it becomes a Gap."""
+        if self._dialogue.drops():
+            self._forget_audio()
+            return
+        request = self._dialogue.receive_failure()
+        if request is None:
             self._narrator.tell(Warned("recognition_failed", reason))
             return
-        self._failures = 0
+        head = self._head
         gap, departed = head.abandon(request)
-        self._history.add(departed)
+        self._dialogue.remember(departed)
         self._narrator.tell(Gap(gap, request.end, reason))
         if request.final:
-            self._narrator.tell_final(head, request.end, head.language or self._language or "")
-            self._finish_head()
+            self._narrator.tell_final(head, request.end, head.language or self._dialogue.language)
+            self._agenda.finish()
+            self._conclude()
         self._forget_audio()
 
     def events(self) -> Iterator[Event]:
@@ -219,54 +216,33 @@ class Session:
         if self._ended:
             raise RuntimeError("the stream has ended: nothing can be received any more")
 
-    def _take_request(self) -> DecodeRequest:
-        if self._in_flight is None:
-            raise RuntimeError("no request is in flight")
-        request, self._in_flight = self._in_flight, None
-        return request
-
-    def _begin_utterance(self, onset: Onset) -> None:
-        self._begun += 1
-        policy = LocalAgreement(self._margin)
-        utterance = Utterance(self._begun, onset.start, self._config, policy)
-        # Before the onset there is nothing to hear: the first update is due at once.
-        utterance.heard = max(utterance.heard, onset.detected - self._interval)
-        self._utterances.append(utterance)
-        self._narrator.tell(SpeechStarted(self._begun, onset.start))
-
-    def _end_utterance(self, offset: Offset) -> None:
-        utterance = self._utterances[-1]
-        utterance.end = offset.end
-        self._narrator.tell(SpeechEnded(utterance.number, offset.speech_end))
+    @property
+    def _head(self) -> Utterance:
+        """The utterance that was asked about."""
+        assert self._agenda.head is not None, "a request is about an utterance"
+        return self._agenda.head
 
     def _next_end(self, head: Utterance) -> int:
-        """Return where the next request ends: one interval on, or as far as it goes for a stream in a hurry."""
-        reach = head.reach(self._framed)
-        return reach if self.hurried else min(reach, head.heard + self._interval)
+        """Return where the next request ends: one interval on, or as far as it goes where updates are left out."""
+        reach = head.reach(self._intake.framed)
+        return reach if self.hurried or self.patient else min(reach, self._next_due(head))
+
+    def _next_due(self, head: Utterance) -> int:
+        """Return where the next update ends, if the utterance goes on as long."""
+        return head.first_update if head.heard < head.first_update else head.heard + self._stride
 
     def _cut(self) -> None:
         """End the utterance that is going on at the last sample received."""
-        onset, offset = self._endpointer.cut(self.received)
-        if onset is not None:
-            self._begin_utterance(onset)
-        if offset is not None:
-            self._end_utterance(offset)
-
-    def _finish_head(self) -> None:
-        """Close the oldest utterance; the next one, if any, is decoded from now on."""
-        self._utterances.popleft()
-        self._conclude()
+        for change in self._intake.cut():
+            self._agenda.take(change, self._interval)
 
     def _conclude(self) -> None:
         """Answer flushes whose audio is decided, and say Done at the very end."""
-        decided = self._utterances[0].start if self._utterances else self.received
-        while self._markers and self._markers[0][0] <= decided:
-            self._narrator.tell(Flushed(self._markers.popleft()[1]))
-        if self._ended and not self._utterances and not self._done:
+        self._agenda.answer_flushes(self.received)
+        if self._ended and self._agenda.head is None and not self._done:
             self._done = True
             self._narrator.tell(Done(self.received, self._narrator.commits))
 
     def _forget_audio(self) -> None:
         """Let go of audio that no utterance, present or future, can ask for."""
-        oldest = self._utterances[0].window_start if self._utterances else self._endpointer.earliest_onset
-        self._window.trim(min(oldest - oldest % HOP, self._framed))
+        self._intake.forget(self._agenda.head.window_start if self._agenda.head else None)

@@ -45,6 +45,8 @@ class Utterance:
         self.window_start = start - start % HOP
         self.heard = self.window_start
         """Sample index up to which it has been decoded, or need not be."""
+        self.first_update = self.window_start
+        """Sample index where its first update ends, however far apart the others are."""
         self.decided = start
         """Sample index where the committed text ends."""
         self.text = ""

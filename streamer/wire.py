@@ -8,7 +8,7 @@ from collections.abc import Callable
 from starlette.types import Message as StarletteMessage
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from streamer.protocols.commands import Close, Message
+from streamer.protocols.commands import Message
 
 MAX_REASON_BYTES = 123
 """Of a close frame (RFC 6455, 5.5: 125 bytes with the code)."""
@@ -50,10 +50,10 @@ class Wire:
         else:
             await self._send({"type": "websocket.send", "bytes": message})
 
-    async def close(self, code: Close, reason: str = "") -> None:
+    async def close(self, code: int, reason: str = "") -> None:
         """Say goodbye; the closing handshake goes on by itself, within a bound."""
         fitting = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
-        await self._send({"type": "websocket.close", "code": int(code), "reason": fitting})
+        await self._send({"type": "websocket.close", "code": code, "reason": fitting})
 
     async def _send(self, message: StarletteMessage) -> None:
         if self.gone:

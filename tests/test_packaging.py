@@ -50,6 +50,7 @@ def test_every_import_of_the_program_is_a_declared_requirement():
     modules = {
         "huggingface_hub": "huggingface-hub",
         "prometheus_client": "prometheus-client",
+        "python_multipart": "python-multipart",
         "webrtcvad": "webrtcvad-wheels",
         "whisper_normalizer": "whisper-normalizer",
     }

@@ -94,6 +94,8 @@ def build(kind: type, values: dict) -> object:
 def convert(kind: type, value: object) -> object:
     if dataclasses.is_dataclass(kind):
         return build(kind, value)
+    if isinstance(value, list):
+        return tuple(value)
     return kind(value) if isinstance(kind, type) else value
 
 

@@ -32,6 +32,8 @@ def listen(
     language: str | None = None,
     task: Task = Task.TRANSCRIBE,
     prompt: str = "",
+    languages: tuple[str, ...] = (),
+    hotwords: tuple[str, ...] = (),
     format: CaptionFormat = CaptionFormat.TEXT,  # noqa: A002  # the name of the flag
     plain: bool = False,
     settings: Annotated[RecognitionSettings, Parameter(name="*")] = DEFAULTS,
@@ -47,18 +49,35 @@ def listen(
         language: Code such as en; none lets the model find out.
         task: Write what was said, or its translation into English.
         prompt: Names and topics that may occur.
+        languages: Codes to choose from where no language is given; repeat the flag.
+        hotwords: Names and terms that may occur, to be spelt so; repeat the flag.
         format: text, or json for the messages of the protocol, one a line.
         plain: Print finished lines only, also in a terminal.
         settings: What recognition in this process is told.
     """
     logs.configure(settings.log)
     find_input(load_portaudio(), device)  # before a model is loaded in vain
-    start = Start(encoding="pcm_f32le", language=language, task=task, prompt=prompt)
+    start = Start(
+        encoding="pcm_f32le",
+        language=language,
+        task=task,
+        prompt=prompt,
+        languages=list(languages),
+        hotwords=list(hotwords),
+    )
     recognizer = None if server is not None else prepare(settings)
 
     def stream() -> AbstractAsyncContextManager[Stream]:
         if recognizer is None:
-            return connect(server or "", token=token, language=language, task=task, prompt=prompt)
+            return connect(
+                server or "",
+                token=token,
+                language=language,
+                task=task,
+                prompt=prompt,
+                languages=languages,
+                hotwords=hotwords,
+            )
         # Imports the daemon, which captions from another machine do not need.
         from streamer.commands.local import local_stream  # noqa: PLC0415
 

@@ -16,6 +16,7 @@ from streamer.commands.settings import RecognitionSettings
 from streamer.config import ServerConfig
 from streamer.connection import Connection
 from streamer.engine import Engine
+from streamer.governor import Governor
 from streamer.metrics import Metrics
 from streamer.protocols.commands import Close, Configure
 from streamer.protocols.messages import Start
@@ -69,7 +70,7 @@ class LocalWire(Wire):
         """Hand over a message; wait while the other end is behind."""
         await self._outgoing.put(message)
 
-    async def close(self, code: Close, reason: str = "") -> None:
+    async def close(self, code: int, reason: str = "") -> None:
         """Say that there are no more."""
         del code, reason
         self.gone = True
@@ -84,7 +85,14 @@ async def local_stream(
     make_vad: Callable[[int], VoiceActivityDetector] = WebRtcVad,
 ) -> AsyncGenerator[Stream, None]:
     """Open a stream that is recognised in this process. Raises StreamError if `start` asks for what cannot be."""
-    engine = Engine(recognizer, settings.model.max_batch)
+    settings.session.check_languages(recognizer.card.languages)
+    governor = Governor(settings.session)
+    engine = Engine(
+        recognizer,
+        settings.model.max_batch,
+        observers=(governor,),
+        batch_seconds=lambda: governor.batch_seconds,
+    )
     to_server, to_client = Pipe(QUEUED_MESSAGES), Pipe(QUEUED_MESSAGES)
 
     def open_session(name: str, wishes: Configure) -> Session:
@@ -94,6 +102,7 @@ async def local_stream(
             settings.endpoint,
             make_vad(settings.endpoint.vad_aggressiveness),
             language=wishes.language,
+            languages=wishes.languages,
             task=wishes.task,
             context=wishes.context,
             partials=wishes.partials,
@@ -101,8 +110,9 @@ async def local_stream(
 
     connection = Connection(
         wire=LocalWire(to_server, to_client),
-        codec=NativeCodec(recognizer.card.name, recognizer.card.languages),
+        codec=NativeCodec(recognizer.card.name, recognizer.card.languages, recognizer.card.tasks),
         engine=engine,
+        governor=governor,
         open_session=open_session,
         config=ServerConfig(idle_timeout_s=0),  # a microphone may be unplugged for as long as one likes
         max_backlog=settings.session.max_backlog_ms * SAMPLE_RATE // 1000,

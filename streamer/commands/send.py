@@ -29,6 +29,8 @@ def send(
     language: str | None = None,
     task: Task = Task.TRANSCRIBE,
     prompt: str = "",
+    languages: tuple[str, ...] = (),
+    hotwords: tuple[str, ...] = (),
     format: CaptionFormat = CaptionFormat.TEXT,  # noqa: A002  # the name of the flag
     plain: bool = False,
 ) -> int:
@@ -42,6 +44,8 @@ def send(
         language: Code such as en; none lets the model find out.
         task: Write what was said, or its translation into English.
         prompt: Names and topics that may occur.
+        languages: Codes to choose from where no language is given; repeat the flag.
+        hotwords: Names and terms that may occur, to be spelt so; repeat the flag.
         format: text, or json for the messages of the protocol, one a line.
         plain: Print finished lines only, also in a terminal.
     """
@@ -50,7 +54,15 @@ def send(
 
     async def push(path: Path) -> None:
         with SoundFile(path) as sound:
-            async with connect(server, token=token, language=language, task=task, prompt=prompt) as stream:
+            async with connect(
+                server,
+                token=token,
+                language=language,
+                task=task,
+                prompt=prompt,
+                languages=languages,
+                hotwords=hotwords,
+            ) as stream:
                 with display_for(format, plain=plain, source=path.name) as display:
                     await transfer(stream, paced(sound.blocks(), speed), display)
 

@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from clients.file import FileError, SoundFile
-from clients.formats import Transcript, TranscriptFormat, render
 from model.types import SAMPLE_RATE, Samples, Task, Transcriber
 from streamer.commands.complaints import complain
 from streamer.commands.loading import load_transcriber
 from streamer.commands.outcome import CommandError, Exit
 from streamer.commands.settings import ModelSettings
+from streamer.formats import Transcript, TranscriptFormat, render
+from streamer.hotwords import with_hotwords
 
 DEFAULTS = ModelSettings()
 SUFFIXES = {
@@ -39,6 +40,7 @@ def transcribe(
     language: str | None = None,
     task: Task = Task.TRANSCRIBE,
     prompt: str = "",
+    hotwords: tuple[str, ...] = (),
     batch: int = 4,
     settings: Annotated[ModelSettings, Parameter(name="*")] = DEFAULTS,
 ) -> int:
@@ -51,6 +53,7 @@ def transcribe(
         language: Code such as en; none lets the model find out.
         task: Write what was said, or its translation into English.
         prompt: Names and topics that may occur.
+        hotwords: Names and terms that may occur, to be spelt so; repeat the flag.
         batch: Files that are transcribed at once; more is faster on a GPU and takes more memory.
         settings: The model.
     """
@@ -62,6 +65,7 @@ def transcribe(
         allowed = ", ".join(sorted(transcriber.card.languages))
         raise CommandError(f"--language must be one of {allowed}, got {language!r}", Exit.USAGE)
     failed = 0
+    told = with_hotwords(prompt, hotwords)
     jobs = list(zip(files, targets, strict=True))
     with progress_bar() as bar:
         for start in range(0, len(jobs), batch):
@@ -70,7 +74,7 @@ def transcribe(
                 for file, target in jobs[start : start + batch]
                 if (audio := read(file)) is not None
             ]
-            transcripts = hear(transcriber, some, bar, language=language, task=task, prompt=prompt)
+            transcripts = hear(transcriber, some, bar, language=language, task=task, prompt=told)
             written = [write(render(one, format), job.target) for job, one in zip(some, transcripts, strict=True)]
             failed += len(jobs[start : start + batch]) - sum(written)
     return Exit.FAILED if failed else Exit.OK

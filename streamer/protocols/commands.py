@@ -48,6 +48,8 @@ class ErrorCode(StrEnum):
     INTERNAL = "internal"
     BUSY = "busy"
     """All sessions are taken."""
+    OVERLOADED = "overloaded"
+    """There is no time for one more stream."""
     NOT_READY = "not_ready"
     """Recognition is not happening at the moment."""
     SHUTTING_DOWN = "shutting_down"
@@ -65,12 +67,22 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """The client says what it will send and what it wants; always first."""
+    """The client says what it will send and what it wants; first, and again where a protocol allows it.
+
+    The second and later ones hold for the speech that begins after them.
+    """
 
     language: str | None = None
+    languages: tuple[str, ...] = ()
+    """Codes that detection may choose from; empty leaves it to the daemon's settings."""
     task: Task = Task.TRANSCRIBE
     context: str = ""
+    """Names, spelling, topic: what the client said about the audio, hotwords included."""
     partials: bool = True
+    hangover_ms: int | None = None
+    """Silence that ends an utterance; None leaves it to the daemon's settings."""
+    pre_roll_ms: int | None = None
+    """Audio kept from before the speech; None as above."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +100,18 @@ class Flush:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Say this marker at once, in order with what is told of the audio before it."""
+
+    marker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Forget the speech that is going on: nothing more is said of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """The stream is complete."""
 
@@ -95,7 +119,7 @@ class Stop:
     """What is wrong with the stream as a whole: told once everything that could be read is decided."""
 
 
-Command: TypeAlias = Configure | Audio | Flush | Stop
+Command: TypeAlias = Configure | Audio | Flush | Mark | Discard | Stop
 Message: TypeAlias = str | bytes
 
 
@@ -123,4 +147,12 @@ class Codec(Protocol):
 
     def refuse(self, error: ProtocolError) -> Iterator[Message]:
         """Yield the last words before closing."""
+        ...
+
+    def opening(self) -> Configure | None:
+        """Return what is wanted if that is known before the client's first message; None waits for its Configure."""
+        ...
+
+    def closing(self, close: Close, error: ProtocolError | None) -> tuple[int, str]:
+        """Return the code and the reason that the protocol's clients expect when the connection is closed."""
         ...

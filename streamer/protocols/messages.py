@@ -24,6 +24,8 @@ class Start(ClientMessage, tag="start", frozen=True):
     prompt: str = ""
     partials: bool = True
     words: bool = True
+    languages: list[str] = []
+    hotwords: list[str] = []
 
 
 class Flush(ClientMessage, tag="flush", frozen=True):
@@ -128,6 +130,12 @@ class Warning(ServerMessage, tag="warning", frozen=True):  # noqa: A001  # the w
 
     code: str
     message: str
+
+
+class Pace(ServerMessage, tag="pace", frozen=True):
+    """How often the stream is decoded from now on."""
+
+    interval: float
 
 
 class Error(ServerMessage, tag="error", frozen=True):

@@ -11,7 +11,16 @@ from model.types import SAMPLE_RATE, Samples, Task
 from model.types import Word as HeardWord
 from streamer import events
 from streamer.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioDecoder, AudioError, Encoding
+from streamer.hotwords import with_hotwords
 from streamer.protocols import messages
+from streamer.protocols.checks import (
+    check_choice,
+    check_hotwords,
+    check_languages,
+    check_length,
+    check_range,
+    shorten,
+)
 from streamer.protocols.commands import (
     Audio,
     Close,
@@ -27,8 +36,6 @@ from streamer.protocols.commands import (
 MAX_PROMPT_CHARACTERS = 2_000
 """Several times what fits into the decoder's 223 prompt tokens."""
 MAX_MARKER_CHARACTERS = 128
-MAX_QUOTED_CHARACTERS = 80
-"""Of a client's own words, when a message to it repeats them."""
 
 DECODER: msgspec.json.Decoder[messages.FromClient] = msgspec.json.Decoder(messages.FromClient)
 ENCODER = msgspec.json.Encoder()
@@ -37,10 +44,11 @@ ENCODER = msgspec.json.Encoder()
 class NativeCodec:
     """One client's side of the native protocol."""
 
-    def __init__(self, model: str, languages: Collection[str]) -> None:
-        """`model` and `languages` as the model's card says them."""
+    def __init__(self, model: str, languages: Collection[str], tasks: Collection[Task] = tuple(Task)) -> None:
+        """`model`, `languages` and `tasks` as the model's card says them."""
         self._model = model
         self._languages = languages
+        self._tasks = tasks
         self._audio: AudioDecoder | None = None
         self._sample_rate = SAMPLE_RATE
         self._words = True
@@ -71,11 +79,21 @@ class NativeCodec:
 
     def encode(self, event: events.Event) -> Iterator[Message]:
         """Yield the message for an event."""
-        yield text(self._message(event))
+        message = self._message(event)
+        if message is not None:
+            yield text(message)
 
     def refuse(self, error: ProtocolError) -> Iterator[Message]:
         """Say what is wrong."""
         yield text(messages.Error(code=error.code, message=error.message))
+
+    def opening(self) -> Configure | None:
+        """Wait for `start`."""
+        return None
+
+    def closing(self, close: Close, error: ProtocolError | None) -> tuple[int, str]:
+        """Close with the daemon's own codes, and the error's name."""
+        return int(close), error.code if error else ""
 
     def _parse(self, message: str) -> messages.FromClient:
         try:
@@ -93,14 +111,20 @@ class NativeCodec:
         check_range("sample_rate", start.sample_rate, MIN_RATE, MAX_RATE)
         check_range("channels", start.channels, 1, MAX_CHANNELS)
         check_choice("encoding", start.encoding, list(Encoding))
-        check_choice("task", start.task, list(Task))
+        check_choice("task", start.task, list(self._tasks))
         check_length("prompt", start.prompt, MAX_PROMPT_CHARACTERS)
-        if start.language is not None:
-            check_choice("language", start.language, sorted(self._languages))
+        check_hotwords(start.hotwords)
+        check_languages(start.language, start.languages, self._languages)
         self._audio = AudioDecoder(Encoding(start.encoding), start.sample_rate, start.channels)
         self._sample_rate = start.sample_rate
         self._words = start.words
-        yield Configure(start.language, Task(start.task), start.prompt, start.partials)
+        yield Configure(
+            language=start.language,
+            languages=tuple(start.languages),
+            task=Task(start.task),
+            context=with_hotwords(start.prompt, start.hotwords),
+            partials=start.partials,
+        )
 
     def _decode_audio(self, data: bytes) -> Iterator[Command]:
         decoder = self._open_audio("audio")
@@ -139,7 +163,9 @@ class NativeCodec:
         complaint = f"the audio ended with {rest} byte{'s' * (rest > 1)} of an incomplete sample"
         return ProtocolError(ErrorCode.INCOMPLETE_SAMPLE, complaint, Close.UNREADABLE)
 
-    def _message(self, event: events.Event) -> messages.ServerMessage:  # noqa: C901, PLR0911  # a table: one line an event
+    def _message(  # noqa: C901, PLR0911, PLR0912  # a table: one line an event
+        self, event: events.Event
+    ) -> messages.ServerMessage | None:
         match event:
             case events.SpeechStarted(utterance, start, lag):
                 return messages.SpeechStarted(utterance, seconds(start), maybe_seconds(lag))
@@ -147,16 +173,20 @@ class NativeCodec:
                 return messages.Partial(utterance, words, seconds(start), seconds(end), maybe_seconds(lag))
             case events.Commit():
                 return self._commit(event)
-            case events.SpeechEnded(utterance, end, lag):
+            case events.SpeechEnded(utterance=utterance, end=end, lag=lag):
                 return messages.SpeechEnded(utterance, seconds(end), maybe_seconds(lag))
             case events.Final(utterance, words, start, end, language, lag):
                 return messages.Final(utterance, words, seconds(start), seconds(end), language, maybe_seconds(lag))
             case events.Flushed(marker):
                 return messages.Flushed(marker)
+            case events.Marked():
+                return None  # this protocol marks nothing
             case events.Gap(start, end, reason):
                 return messages.Gap(seconds(start), seconds(end), reason)
             case events.Warned(code, message):
                 return messages.Warning(code, message)
+            case events.Paced(interval):
+                return messages.Pace(seconds(interval))
             case events.Failed(code, message):
                 return messages.Error(code, message)
             case events.Done(audio, commits):
@@ -188,29 +218,3 @@ def seconds(samples: int) -> float:
 def maybe_seconds(samples: int | None) -> float | msgspec.UnsetType:
     """Return a number of samples as seconds, and nothing for nothing."""
     return msgspec.UNSET if samples is None else seconds(samples)
-
-
-def shorten(words: str) -> str:
-    """Return a client's words fit to be repeated: short."""
-    return words if len(words) <= MAX_QUOTED_CHARACTERS else f"{words[:MAX_QUOTED_CHARACTERS]}…"
-
-
-def check_range(name: str, value: int, low: int, high: int) -> None:
-    """Raise ProtocolError unless low <= value <= high."""
-    if not low <= value <= high:
-        complaint = f"{name} must be in [{low}, {high}], got {value}"
-        raise ProtocolError(ErrorCode.BAD_VALUE, complaint, Close.NOT_ALLOWED)
-
-
-def check_choice(name: str, value: str, allowed: list[str]) -> None:
-    """Raise ProtocolError unless `value` is one of `allowed`."""
-    if value not in allowed:
-        complaint = f"{name} must be one of {', '.join(allowed)}, got {shorten(repr(value))}"
-        raise ProtocolError(ErrorCode.BAD_VALUE, complaint, Close.NOT_ALLOWED)
-
-
-def check_length(name: str, value: str, limit: int) -> None:
-    """Raise ProtocolError for a text that is too long."""
-    if len(value) > limit:
-        complaint = f"{name} may have {limit} characters, got {len(value)}"
-        raise ProtocolError(ErrorCode.BAD_VALUE, complaint, Close.NOT_ALLOWED)

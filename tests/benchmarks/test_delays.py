@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from benchmarks.delays import check_promises, measure, pair_words, percentile
+from benchmarks.delays import check_promises, measure, percentile
+from benchmarks.pairing import pair_words
 from benchmarks.speech import Speech, SpokenWord
 from benchmarks.stream import Arrival, Recording
 from model.types import SAMPLE_RATE

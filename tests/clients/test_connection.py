@@ -14,6 +14,7 @@ import soxr
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 
+from clients.address import stream_url
 from clients.connection import (
     ConnectionLost,
     FromServer,
@@ -22,7 +23,6 @@ from clients.connection import (
     Unreachable,
     connect,
     pcm_s16le,
-    stream_url,
 )
 from model.types import SAMPLE_RATE, Samples
 from streamer.audio import Encoding

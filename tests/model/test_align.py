@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.models.whisper.generation_whisper import _dynamic_time_warping, _median_filter
 
-from model.align import alignment_cost, median_filter, path_starts, token_starts
+from model.align import align_tokens, alignment_cost, median_filter, path_starts
 
 
 def reference_starts(cost):
@@ -55,13 +55,35 @@ def test_tokens_start_where_they_are_heard():
     attention = torch.full((2, 4, 64), 1e-3)
     for row in range(4):
         attention[:, row, bounds[row] : bounds[row + 1]] = 1.0
-    assert token_starts(attention, 0, 0, 60).tolist() == pytest.approx(bounds[:4], abs=1)
-    assert token_starts(attention, 2, 20, 60).tolist() == pytest.approx(bounds[2:4], abs=1)
+    assert align_tokens(attention, 0, 0, 60).starts.tolist() == pytest.approx(bounds[:4], abs=1)
+    assert align_tokens(attention, 2, 20, 60).starts.tolist() == pytest.approx(bounds[2:4], abs=1)
 
 
 @pytest.mark.parametrize(("rows", "first", "end"), [(1, 0, 1), (1, 0, 40), (3, 5, 5), (3, 38, 64), (0, 0, 40)])
 def test_too_little_to_align_is_no_error(rows, first, end):
-    attention = torch.zeros(2, rows, 40)
-    starts = token_starts(attention, 0, first, end)
-    assert len(starts) == rows
-    assert ((starts >= first) & (starts < 40)).all()
+    found = align_tokens(torch.zeros(2, rows, 40), 0, first, end)
+    for places in (found.starts, found.peaks):
+        assert len(places) == rows
+        assert ((places >= first) & (places < 40)).all()
+
+
+def test_a_token_s_peak_is_where_its_query_looks_most_within_the_audio():
+    attention = torch.full((2, 4, 64), 1e-3)
+    for row, place in enumerate((8, 30, 20, 50)):
+        attention[:, row, place - 4 : place + 5] = 1.0
+    attention[:, 1, 60:] = 5.0  # beyond the audio
+    assert align_tokens(attention, 0, 0, 58).peaks.tolist() == pytest.approx([8, 30, 20, 50], abs=4)
+    assert align_tokens(attention, 2, 10, 58).peaks.tolist() == pytest.approx([20, 50], abs=4)
+
+
+def test_a_flicker_of_attention_is_no_peak():
+    """The median filter takes what lasts less than four positions, 80 ms, for nothing."""
+    attention = torch.full((1, 3, 64), 1e-3)
+    attention[0, 0, 10:20] = attention[0, 1, 30:40] = 1.0
+    attention[0, 0, 55] = 9.0
+    assert 10 <= align_tokens(attention, 0, 0, 64).peaks[0] < 20
+
+
+def test_a_query_that_looks_nowhere_in_particular_may_still_listen_to_the_end():
+    attention = torch.rand(2, 1, 40, generator=torch.Generator().manual_seed(1))
+    assert align_tokens(attention, 0, 0, 33).peaks.tolist() == [32], "a single row has nothing to be compared with"

@@ -1,8 +1,10 @@
 import pytest
 import torch
 
+from model import device
 from model.config import ModelError
-from model.device import choose_device, choose_precision
+from model.device import Precision, choose_device, choose_precision, default_threads
+from model.int8 import int8_obstacle
 
 
 def test_an_unknown_device_or_precision_is_named():
@@ -13,4 +15,24 @@ def test_an_unknown_device_or_precision_is_named():
         choose_precision("int7", torch.device("cpu"))
     with pytest.raises(ModelError, match="float16 needs a GPU"):
         choose_precision("float16", torch.device("cpu"))
-    assert choose_precision("auto", torch.device("cpu")) is torch.float32
+
+
+def test_auto_is_int8_on_a_cpu_where_that_pays_and_can_be():
+    cpu = torch.device("cpu")
+    assert choose_precision("auto", cpu, worth_int8=False) is Precision.FLOAT32
+    assert choose_precision("auto", cpu) is (Precision.FLOAT32 if int8_obstacle() else Precision.INT8)
+    assert choose_precision("auto", torch.device("cuda")) is Precision.FLOAT16
+
+
+def test_int8_is_for_a_cpu_whose_torch_can_multiply_in_it(monkeypatch):
+    with pytest.raises(ModelError, match="int8 is for a CPU"):
+        choose_precision("int8", torch.device("cuda"))
+    monkeypatch.setattr(device, "int8_obstacle", lambda: "no engine")
+    with pytest.raises(ModelError, match="int8 cannot be: no engine"):
+        choose_precision("int8", torch.device("cpu"))
+    assert choose_precision("auto", torch.device("cpu")) is Precision.FLOAT32
+
+
+def test_one_core_is_left_to_the_event_loop():
+    alone, beside = default_threads(alone=True), default_threads(alone=False)
+    assert beside == max(1, alone - 1)

@@ -1,23 +1,28 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from model.choice import best
 from model.guards import Guards
 from model.recognizer import WhisperRecognizer
 from model.rows import Decoded
-from model.types import SAMPLE_RATE, Hypothesis
+from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis
 from tests.model.asking import CLOSED, DRAFT, STAMP, TOKENIZER, request, same
 from tests.model.small_whisper import small_checkpoint
 
 
-def scripted(monkeypatch, *texts: tuple[str, float, float], seconds: float = 2.0) -> tuple[WhisperRecognizer, list]:
+def scripted(
+    monkeypatch, *texts: tuple[str, float, float], seconds: float = 2.0, dynamic: bool = False
+) -> tuple[WhisperRecognizer, list]:
     """A recognizer that decodes what is written here, attempt by attempt: text, log-probability, no-speech."""
-    tested = WhisperRecognizer(small_checkpoint(), dynamic=True)
+    tested = WhisperRecognizer(small_checkpoint(), dynamic=dynamic)
     samples = int(seconds * SAMPLE_RATE)
     calls = []
 
     def decode(audio, lengths, rows, temperature):
         text, log_probability, no_speech = texts[min(len(calls), len(texts) - 1)]
-        calls.append((temperature, bool(rows[0].sot), bool(rows[0].draft)))
+        calls.append((temperature, bool(rows[0].sot), len(rows[0].draft) > 1))
         tokens = [STAMP, *TOKENIZER.encode(text), STAMP + 1500] if text else [STAMP]
         found = []
         for row in rows:
@@ -91,6 +96,31 @@ def test_long_real_repetition_is_decoded_once_more_and_kept(monkeypatch):
     assert calls == [(0.0, True, False), (0.0, False, False)]
 
 
+def test_repetition_that_goes_without_the_prompt_goes(monkeypatch):
+    """At the pace of speech too: the prompt was continued, not the audio heard."""
+    tested, calls = scripted(monkeypatch, (" ba do" * 20, -0.2, 0.0), (GOOD, -0.5, 0.0), seconds=20.0)
+    assert ask(tested, final=True, seconds=20.0, prompt=TOKENIZER.encode(" ba do"))[0] == GOOD
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize(("dynamic", "found"), [(True, GOOD), (False, " ba do" * 20)])
+def test_a_repetitive_partial_is_decoded_again_where_the_context_was_short(monkeypatch, dynamic, found):
+    tested, calls = scripted(monkeypatch, (" ba do" * 20, -0.2, 0.0), (GOOD, -0.5, 0.0), seconds=20.0, dynamic=dynamic)
+    text, answer = ask(tested, final=False, seconds=20.0)
+    assert text == found
+    assert len(calls) == 1 + dynamic
+    assert answer.statistics.encoder_positions == 1500
+
+
+def test_real_repetition_in_a_short_context_is_decoded_once_more_and_kept(monkeypatch):
+    text = " ba do" * 20
+    tested, calls = scripted(monkeypatch, (text, -0.2, 0.0), seconds=20.0, dynamic=True)
+    for final, times in ((False, 2), (True, 1)):  # the first attempt at a final has 30 s already
+        calls.clear()
+        assert ask(tested, final=final, seconds=20.0)[0] == text
+        assert len(calls) == times
+
+
 def test_words_for_silence_are_not_taken(monkeypatch):
     tested, calls = scripted(monkeypatch, (GOOD, -1.4, 0.9))
     for final in (False, True):
@@ -137,3 +167,38 @@ def test_only_the_rows_that_fail_are_decoded_again():
 def test_an_unlikely_text_is_better_than_a_loop(monkeypatch):
     tested, _ = scripted(monkeypatch, (LOOP, -0.1, 0.0), (GOOD, -1.5, 0.0), (LOOP, -0.1, 0.0))
     assert ask(tested, final=True)[0] == GOOD
+
+
+def stepwise(tested: WhisperRecognizer, asked: DecodeRequest) -> list[Hypothesis]:
+    """Ask for one attempt after the other until one is settled."""
+    made = []
+    while not made or not made[-1].settled:
+        made += tested.transcribe([replace(asked, attempt=len(made))])
+    return made
+
+
+@pytest.mark.parametrize("final", [False, True])
+def test_attempts_asked_for_one_by_one_come_to_the_same_answer(final):
+    strict = Guards(
+        no_speech=1.1, log_probability=-2.25, compression=1.5, partial_temperatures=(0.4,), loop_copies=1, loop_pace=6.0
+    )
+    tested = WhisperRecognizer(small_checkpoint(-1.2), dynamic=True, guards=strict)
+    counts = set()
+    for seed in range(6):
+        asked = request(1.5, seed=seed, final=final, prompt=TOKENIZER.encode(" ba do") if seed % 2 else ())
+        (whole,) = tested.transcribe([asked])
+        made = stepwise(tested, asked)
+        same(best(made), whole)
+        assert best(made).statistics.passes == whole.statistics.passes
+        assert len(made) - 1 == whole.statistics.fallbacks
+        counts.add(len(made))
+    assert len(counts) > 1, "some are taken at once, some are not"
+
+
+def test_an_attempt_beyond_the_plan_is_the_last_one_and_settled(monkeypatch):
+    tested, calls = scripted(monkeypatch, (GOOD, -1.5, 0.0))
+    for attempt, temperature in [(0, 0.0), (2, 0.4), (5, 1.0), (6, 1.0), (99, 1.0)]:
+        (answer,) = tested.transcribe([request(final=True, attempt=attempt)])
+        assert calls[-1][0] == temperature
+        assert answer.settled == (attempt >= 5)
+    assert len(calls) == 5, "one attempt each"

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.prompt import PromptBuilder, token_limit
-from model.types import SAMPLE_RATE
+from model.types import SAMPLE_RATE, Task
 from tests.model.asking import OPEN, STAMP, TOKENIZER, request, segment, word
 
 
@@ -70,7 +70,29 @@ def test_timestamps_are_of_the_window_in_order_and_rounded():
     assert draft == (*said[" ki"], STAMP + 60, STAMP + 75, *said[" mu"], STAMP + 1500)
 
 
+def test_where_a_segment_has_to_begin_its_start_is_guessed():
+    builder = PromptBuilder(TOKENIZER)
+    closed = (segment(0.0, 1.0, word(" ba", 0.2, 0.9)),)
+    assert builder.window_tokens(request(2.0))[1] == (STAMP + 10,)
+    assert builder.window_tokens(replace(request(2.0), prefix=closed))[1] == (STAMP + 60,)
+    assert builder.window_tokens(replace(request(2.0), draft=closed))[1][-1] == STAMP + 60
+    assert builder.window_tokens(replace(request(2.0), prefix=OPEN))[1] == ()
+
+
 def test_the_limit_follows_the_audio_after_the_prefix():
     assert token_limit(request(2.0)) == 60
     assert token_limit(replace(request(2.0), prefix=OPEN)) == 44
     assert token_limit(replace(request(0.5), prefix=OPEN)) == 20
+
+
+def test_a_model_that_earlier_text_does_not_help_is_told_the_client_s_words_only():
+    tokens = TOKENIZER.encode(" ba do")
+    asked = request(prompt=tuple(tokens), context="Boro")
+    row = PromptBuilder(TOKENIZER, earlier=False).row(asked, "en")
+    plain = PromptBuilder(TOKENIZER, earlier=False).row(request(context="Boro"), "en")
+
+    assert row == plain
+    assert row != PromptBuilder(TOKENIZER).row(asked, "en")
+    assert PromptBuilder(TOKENIZER, earlier=False).row(request(prompt=tuple(tokens)), "en").head == (
+        TOKENIZER.sot_sequence("en", Task.TRANSCRIBE)
+    )

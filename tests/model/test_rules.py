@@ -9,7 +9,7 @@ from transformers.generation.logits_process import (
     WhisperTimeStampLogitsProcessor,
 )
 
-from model.rules import LogitRules
+from model.rules import LogitRules, Memory
 
 EOT, NO_TIMESTAMPS, STAMPS = 40, 50, 30
 BEGIN = NO_TIMESTAMPS + 1
@@ -74,6 +74,27 @@ def test_the_choice_is_the_best_of_what_is_allowed_with_its_probability(seed):
     assert token.tolist() == allowed.argmax(dim=1).tolist()
     expected = allowed.log_softmax(dim=1).gather(1, token[:, None])[:, 0]
     torch.testing.assert_close(log_probability, expected)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("latest_first", [10, None])
+def test_what_the_device_remembers_leads_to_the_same_choices_as_the_host_s_limits(seed, latest_first):
+    """Token by token over transcripts that a decoder may write, and some that it may not."""
+    source, generator = random.Random(seed), torch.Generator().manual_seed(seed)
+    tested = rules(latest_first)
+    transcripts = [random_transcript(source) or [BEGIN + 3] for _ in range(8)]
+    memory = Memory(*torch.tensor([tested.remember(t) for t in transcripts]).unbind(dim=1))
+    for _ in range(12):
+        logits = 4 * torch.randn(len(transcripts), VOCABULARY, generator=generator)
+        token, log_probability = tested.choose_next(logits.clone(), memory)
+        expected = tested.choose(logits, [tested.limits(t, len(t))[0] for t in transcripts])
+        assert token.tolist() == expected[0].tolist()
+        torch.testing.assert_close(log_probability, expected[1])
+        written = torch.tensor([source.choice([int(t), source.randrange(VOCABULARY)]) for t in token])
+        memory = tested.follow(memory, written)
+        for transcript, new in zip(transcripts, written.tolist(), strict=True):
+            transcript.append(new)
+        assert torch.stack([*memory], dim=1).tolist() == [list(tested.remember(t)) for t in transcripts]
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,8 @@ import torch
 from model.loudness import Loudness
 from model.rows import Decoded
 from model.segments import SegmentBuilder, Span, token_spans
-from model.types import SAMPLE_RATE, DecodeRequest, Word
+from model.timing import WordTimer
+from model.types import SAMPLE_RATE, DecodeRequest, Segment, Word
 from tests.model.asking import OPEN, STAMP, TOKENIZER
 
 BA, DO, KI = (TOKENIZER.encode(text) for text in (" ba", " do", " ki"))
@@ -128,6 +131,34 @@ def test_a_boundary_moves_into_a_pause_beside_it():
     for time in (7200, 8800, 9900):
         assert 8000 <= loudness.nearest_pause(time) <= 9600
     assert loudness.nearest_pause(3200) == 3200
+
+
+def test_a_word_says_up_to_where_the_decoder_looked_when_it_wrote_it():
+    """The latest of its tokens' peaks, within the audio, on the stream's own time line."""
+    audio = spoken((0.1, 1.6), seconds=2.0)
+    prefix = (stamp(0.1), *BA, *DO)
+    heard = [(0, 0.1), (0.1, 0.4), (0.4, 0.9), (1.0, 1.2), (1.6, 1.8), (1.8, 2.0)]
+    request = DecodeRequest("s", 160_000, audio, prefix=tuple(moved(segment) for segment in OPEN))
+    found = SegmentBuilder(TOKENIZER).build(request, prefix, decoded([*KI, stamp(1.6)], heard, 2.0, 3), "en")
+    (word,) = found[0].words
+    assert 160_000 + 1.0 * SAMPLE_RATE <= word.attended <= 160_000 + 1.22 * SAMPLE_RATE
+    beyond = decoded([*KI, stamp(1.6)], [*heard[:3], (2.1, 2.4), *heard[4:]], 2.0, 3)
+    found = SegmentBuilder(TOKENIZER).build(request, prefix, beyond, "en")
+    assert found[0].words[0].attended <= request.end, "what is beyond the audio is not looked at"
+
+
+def moved(segment: Segment) -> Segment:
+    """Return a segment ten seconds later."""
+    words = tuple(replace(word, start=word.start + 160_000, end=word.end + 160_000) for word in segment.words)
+    return replace(segment, start=segment.start + 160_000, words=words)
+
+
+def test_of_several_tokens_the_one_that_looked_furthest_counts():
+    audio = spoken((0.1, 1.6), seconds=2.0)
+    timer = WordTimer([0, 1600, 8000, 16000], 0, len(audio), Loudness(0, audio), [3200, 9600, 6400])
+    assert timer.attended(0, 3) == 9600
+    assert timer.attended(2, 3) == 6400
+    assert WordTimer([0], 0, len(audio), Loudness(0, audio)).attended(0, 1) is None
 
 
 def test_words_a_limit_cut_off_still_get_times():

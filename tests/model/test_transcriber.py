@@ -113,3 +113,13 @@ def test_a_language_the_model_does_not_know_is_refused():
 def test_audio_of_another_shape_or_type_is_refused(audio):
     with pytest.raises(ValueError, match=r"audio must be \(n,\) float32"):
         transcriber().transcribe([audio], task=Task.TRANSCRIBE)
+
+
+@pytest.mark.parametrize(("conditioned", "told"), [(True, True), (False, False), (None, False)])
+def test_windows_are_told_the_text_before_them_if_that_is_wanted_or_helps_the_model(monkeypatch, conditioned, told):
+    one = WhisperTranscriber.load("demo", "cpu", offline=True, conditioned=conditioned)
+    asked = {}
+    monkeypatch.setattr(one._network, "generate", lambda **options: asked.update(options) or {"segments": [[]]})
+    one.transcribe([np.zeros(SAMPLE_RATE, dtype=np.float32)], language="en")
+
+    assert asked["condition_on_prev_tokens"] is told

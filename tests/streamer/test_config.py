@@ -86,6 +86,7 @@ def test_sources_may_set_different_fields_of_one_section(settings, monkeypatch):
         (["--log.format", "json"], "log", "format", LogFormat.JSON),
         (["--endpoint.hangover-ms", "900"], "endpoint", "hangover_ms", 900),
         (["--session.prompt-tokens", "0"], "session", "prompt_tokens", 0),
+        (["--session.languages", "en", "--session.languages", "de"], "session", "languages", ("en", "de")),
     ],
 )
 def test_flags_set_what_they_name(settings, tokens, section, name, value):
@@ -93,12 +94,14 @@ def test_flags_set_what_they_name(settings, tokens, section, name, value):
 
 
 def test_every_setting_can_be_made_in_the_environment(settings, monkeypatch):
-    other = {int: "1000", float: "60.5", bool: "true", str: "x", Path | None: "x"}
+    other = {int: "1000", float: "60.5", bool: "true", str: "x", Path | None: "x", tuple[str, ...]: "en de"}
     special = {
         "STREAMER_LOG_LEVEL": "ERROR", "STREAMER_LOG_FORMAT": "json", "STREAMER_MODEL_ENCODER_CONTEXT": "full",
         "STREAMER_ENDPOINT_VAD_AGGRESSIVENESS": "3", "STREAMER_SESSION_PROMPT_TOKENS": "7",
         "STREAMER_SESSION_TRIM_AFTER_MS": "9000", "STREAMER_SESSION_MAX_BACKLOG_MS": "36000",
-        "STREAMER_SERVER_MAX_MESSAGE_BYTES": "5000",
+        "STREAMER_SERVER_MAX_MESSAGE_BYTES": "5000", "STREAMER_SERVER_MAX_LOAD": "0.5",
+        "STREAMER_SESSION_COMMIT_POLICY": "attention", "STREAMER_SESSION_ATTENTION_PROBABILITY": "0.5",
+        "STREAMER_HTTP_HANGOVER_MS": "900", "STREAMER_HTTP_MAX_UPLOAD_BYTES": "5000",
     }  # fmt: skip
     for section, kind in get_type_hints(Config).items():
         for name, hint in get_type_hints(kind).items():
@@ -154,7 +157,7 @@ def test_every_setting_is_explained_in_the_help(capsys, monkeypatch):
 NOT_A_SETTINGS_FILE = [
     ("[server]\nprot = 1\n", "unknown setting prot in [server]; did you mean port?"),
     ("[sever]\nport = 1\n", "unknown section [sever]; did you mean server?"),
-    ("[colour]\n", "unknown section [colour]; there are: model, endpoint, session, server, log"),
+    ("[colour]\n", "unknown section [colour]; there are: model, endpoint, session, server, http, log"),
     ("model = 'demo'\n", "model must be a section, [model], got 'demo'"),
     ("[server\n", "Expected ']'"),
     ("[log]\nformat = 'xml'\n", "xml"),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from model.types import DecodeRequest, Hypothesis
-from streamer.engine import Engine, EngineError
+from streamer.batch import Batch
+from streamer.engine import MOST_ATTEMPTS, Engine, EngineError
+from streamer.lanes import Lane
 from tests.fakes import LevelRecognizer, speak
 
 
@@ -45,6 +49,7 @@ class Source:
     def __init__(self, stream: str, *, final: bool = False, empty: bool = False) -> None:
         self.stream, self.wants_final, self.empty = stream, final, empty
         self.audio = speak([1])
+        self.deadline = 0.0
 
     def next_request(self) -> DecodeRequest | None:
         return None if self.empty else DecodeRequest(self.stream, 0, self.audio, final=self.wants_final)
@@ -194,6 +199,8 @@ class Broken(Source):
 class Undecided(Broken):
     """A session that cannot even say whether it is urgent."""
 
+    deadline = 0.0
+
     def __init__(self, stream: str) -> None:
         self.stream = stream
 
@@ -239,3 +246,183 @@ async def test_a_batch_that_hangs_does_not_keep_the_process_alive():
     assert stuck
     assert all(thread.daemon for thread in stuck)
     recognizer.let.release()
+
+
+class Doubtful(LevelRecognizer):
+    """Settles the requests of each stream at an attempt of its own; the likeliest is the second."""
+
+    def __init__(self, **attempts: int) -> None:
+        super().__init__()
+        self.attempts = attempts
+        self.served: list[list[tuple[str, int]]] = []
+
+    def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
+        self.served.append([(request.stream, request.attempt or 0) for request in batch])
+        return [
+            replace(
+                answer,
+                settled=request.attempt is None or request.attempt + 1 >= self.attempts.get(request.stream, 1),
+                average_log_probability=-abs((request.attempt or 0) - 1.0),
+            )
+            for request, answer in zip(batch, super().transcribe(batch), strict=True)
+        ]
+
+
+async def test_an_answer_that_is_not_settled_is_asked_for_again_and_the_best_attempt_is_delivered():
+    recognizer = Doubtful(a=4)
+    async with running(Engine(recognizer, 8)) as engine:
+        answer = await engine.transcribe(Source("a"))
+
+    assert recognizer.served == [[("a", 0)], [("a", 1)], [("a", 2)], [("a", 3)]]
+    assert answer is not None
+    assert answer.average_log_probability == 0.0, "the second attempt was the best"
+
+
+async def test_a_recognizer_that_never_settles_is_taken_at_its_best_word():
+    recognizer = Doubtful(a=10**6)
+    async with running(Engine(recognizer, 8)) as engine:
+        assert await engine.transcribe(Source("a")) is not None
+
+    assert len(recognizer.served) == MOST_ATTEMPTS
+
+
+async def test_the_request_of_a_later_attempt_is_that_of_the_first():
+    recognizer = Doubtful(a=3)
+    source = Source("a")
+    asked: list[DecodeRequest] = []
+    once = source.next_request
+
+    def next_request() -> DecodeRequest | None:
+        request = once()
+        assert request is not None
+        asked.append(request)
+        return request
+
+    source.next_request = next_request  # type: ignore[method-assign]
+    async with running(Engine(recognizer, 8)) as engine:
+        await engine.transcribe(source)
+
+    assert len(asked) == 1
+    assert all(request.audio is asked[0].audio for request in recognizer.requests)
+
+
+async def test_another_attempt_that_fails_leaves_what_the_first_came_to():
+    class Fragile(Doubtful):
+        def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
+            if batch[0].attempt:
+                raise RuntimeError("out of memory")
+            return super().transcribe(batch)
+
+    async with running(Engine(Fragile(a=4), 8)) as engine:
+        answer = await engine.transcribe(Source("a"))
+
+        assert answer is not None
+        assert not answer.settled
+
+
+async def ask_again_and_again(engine: Engine, name: str, times: int) -> None:
+    """Ask as soon as the last answer is there: a stream on a device that is always behind."""
+    for _ in range(times):
+        await engine.transcribe(Source(name))
+
+
+@pytest.mark.parametrize("attempts", [2, 6])
+async def test_a_stream_that_always_takes_the_slow_path_costs_the_others_no_batch_of_theirs(attempts):
+    async def batches(**slow: int) -> list[list[tuple[str, int]]]:
+        recognizer = Doubtful(**slow)
+        async with running(Engine(recognizer, 8)) as engine:
+            await asyncio.gather(*(ask_again_and_again(engine, name, 12) for name in "abcd"))
+        return recognizer.served
+
+    def theirs(served: list[list[tuple[str, int]]]) -> list[list[str]]:
+        fast = [[stream for stream, attempt in batch if stream != "a" and not attempt] for batch in served]
+        return [batch for batch in fast if batch]
+
+    alone, beside = await batches(), await batches(a=attempts)
+
+    assert theirs(beside) == theirs(alone) == [["b", "c", "d"]] * 12
+    slow = [bool(batch[0][1]) for batch in beside]
+    while_both_wait = slow[: 2 * 11]
+    assert not any(one and other for one, other in itertools.pairwise(while_both_wait)), "one between two of theirs"
+    assert [attempt for batch in beside for _, attempt in batch if attempt] == [*range(1, attempts)] * 12
+
+
+async def test_the_slow_lane_is_served_in_every_second_batch_however_much_waits_in_the_fast_one():
+    recognizer = Doubtful(a=5)
+    async with running(Engine(recognizer, 2)) as engine:
+        crowd = [ask_again_and_again(engine, f"b{number}", 4) for number in range(8)]
+        await asyncio.gather(engine.transcribe(Source("a")), *crowd)
+
+    attempts = [index for index, batch in enumerate(recognizer.served) if batch[0][0] == "a" and batch[0][1]]
+    assert [later - earlier for earlier, later in itertools.pairwise(attempts)] == [2, 2, 2]
+
+
+async def test_whoever_has_waited_longest_is_served_first():
+    recognizer = Gate()
+    async with running(Engine(recognizer, 2)) as engine, asyncio.TaskGroup() as group:
+        group.create_task(engine.transcribe(Source("first")))
+        await recognizer.entered.get()
+        for name, deadline in (("new", 3.0), ("old", 1.0), ("older", 0.5)):
+            source = Source(name)
+            source.deadline = deadline
+            group.create_task(engine.transcribe(source))
+        recognizer.let.release(3)
+
+        assert await recognizer.entered.get() == ["older", "old"]
+        assert await recognizer.entered.get() == ["new"]
+
+
+async def test_observers_hear_lane_time_and_what_was_due():
+    class Ear:
+        def __init__(self) -> None:
+            self.heard: list[Batch] = []
+
+        def batch_done(self, batch: Batch) -> None:
+            self.heard.append(batch)
+
+        def batch_failed(self, size: int) -> None:
+            raise AssertionError(size)
+
+    ear, now = Ear(), 100.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 1.0
+        return now
+
+    early, late = Source("early"), Source("late")
+    early.deadline, late.deadline = 50.0, 1e6
+    engine = Engine(Doubtful(early=2), 8, observers=(ear,), clock=clock)
+    async with running(engine):
+        await asyncio.gather(engine.transcribe(early), engine.transcribe(late))
+
+    assert [(batch.lane, len(batch.hypotheses), batch.seconds) for batch in ear.heard] == [
+        (Lane.FAST, 2, 1.0),
+        (Lane.SLOW, 1, 1.0),
+    ]
+    assert ear.heard[0].due == 0.5, "a client ahead of real time can wait"
+    assert ear.heard[0].waits[0] == 3.0, "since it was made known: it was due before"
+    assert ear.heard[0].waits[1] < 0
+
+
+async def test_a_batch_takes_no_more_than_its_time_allows():
+    recognizer = Gate()
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += 0.5
+        return now
+
+    engine = Engine(recognizer, 64, batch_seconds=lambda: 0.5, clock=clock)
+    async with running(engine), asyncio.TaskGroup() as group:
+        group.create_task(engine.transcribe(Source("first")))
+        await recognizer.entered.get()
+        for number in range(10):
+            group.create_task(engine.transcribe(Source(str(number))))
+        await asyncio.sleep(0)
+        recognizer.let.release(20)
+        sizes = [len(await recognizer.entered.get()) for _ in range(2)]
+
+    assert sizes[0] < 10
+    assert engine.idle

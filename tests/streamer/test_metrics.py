@@ -4,6 +4,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from model.types import DecodeStatistics, Hypothesis, Word
 from streamer import events
+from streamer.batch import Batch
+from streamer.lanes import Lane
 from streamer.metrics import Metrics
 from streamer.protocols.commands import ErrorCode
 
@@ -55,7 +57,7 @@ def test_batches_tell_size_time_passes_and_drafts() -> None:
     metrics = Metrics()
     statistics = DecodeStatistics(passes=3, draft_tokens=5, accepted_tokens=4, tokens=6, fallbacks=1)
     hypothesis = Hypothesis(0, 16_000, (), "en", statistics=statistics)
-    metrics.batch_done([hypothesis, hypothesis], 2, 0.25)
+    metrics.batch_done(Batch(Lane.FAST, (hypothesis, hypothesis), 0.25, (0.1, 0.2), 1.0))
     metrics.batch_failed(4)
 
     counted = values(metrics)
@@ -72,6 +74,22 @@ def test_batches_tell_size_time_passes_and_drafts() -> None:
         "streamer_draft_tokens_total": 10,
         "streamer_draft_tokens_accepted_total": 8,
         "streamer_fallbacks_total": 2,
+    }
+    assert {name: counted[name] for name in expected} == expected
+
+
+def test_waits_are_counted_for_first_attempts_and_further_attempts_as_fallbacks() -> None:
+    metrics = Metrics()
+    hypothesis = Hypothesis(0, 16_000, (), "en", statistics=DecodeStatistics(passes=3))
+    metrics.batch_done(Batch(Lane.FAST, (hypothesis, hypothesis), 0.25, (0.5, -3.0), 0.5))
+    metrics.batch_done(Batch(Lane.SLOW, (hypothesis,), 0.25, (7.0,), 1.0))
+
+    counted = values(metrics)
+    expected = {
+        "streamer_update_wait_seconds_count": 1,
+        "streamer_update_wait_seconds_sum": 0.5,
+        "streamer_fallbacks_total": 1,
+        "streamer_batch_size_count": 2,
     }
     assert {name: counted[name] for name in expected} == expected
 

@@ -57,6 +57,40 @@ def test_start_says_what_the_client_wants() -> None:
     assert command == Configure(language="de", task=Task.TRANSLATE, context="Grüße", partials=False)
 
 
+def test_start_names_languages_to_choose_from_and_words_to_expect() -> None:
+    message = {"type": "start", "languages": ["en", "de"], "prompt": "Trains.", "hotwords": ["Boro  Kita", "Mu"]}
+
+    [command] = NativeCodec("demo", ("en", "de", "fr")).decode(json.dumps(message))
+
+    assert command == Configure(languages=("en", "de"), context="Trains. Boro Kita, Mu.")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"language": "xx"}, "language must be one of de, en, got 'xx'"),
+        ({"languages": ["en", "xx"]}, "languages must be one of de, en, got 'xx'"),
+        ({"language": "en", "languages": ["de"]}, "language must be one of de, got 'en'"),
+        ({"hotwords": ["a"] * 101}, "hotwords may be 100 at most, got 101"),
+        ({"hotwords": ["b", "a" * 65]}, "one of hotwords may have 64 characters, got 65"),
+    ],
+)
+def test_languages_and_hotwords_that_cannot_be_are_refused_by_name(fields: dict[str, Any], message: str) -> None:
+    error = complaint(NativeCodec("demo", ("en", "de")), json.dumps({"type": "start", **fields}))
+
+    assert (error.code, error.message, error.close) == (ErrorCode.BAD_VALUE, message, Close.NOT_ALLOWED)
+
+
+def test_a_model_with_one_language_takes_no_other_and_does_not_translate() -> None:
+    for fields, allowed in [
+        ({"language": "de"}, "en"),
+        ({"languages": ["de"]}, "en"),
+        ({"task": "translate"}, "transcribe"),
+    ]:
+        codec = NativeCodec("demo", ("en",), (Task.TRANSCRIBE,))
+        assert f"must be one of {allowed}, got" in complaint(codec, json.dumps({"type": "start", **fields})).message
+
+
 def test_ready_names_session_model_and_rate() -> None:
     [message] = started(sample_rate=8000).welcome("abc")
 

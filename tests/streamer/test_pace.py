@@ -62,3 +62,48 @@ def test_a_client_far_ahead_of_real_time_waits():
 
 def test_before_any_audio_nothing_is_overdue():
     assert not Pace(Clock()).is_overdue(0)
+
+
+def test_a_request_is_due_when_its_last_sample_comes():
+    clock = Clock()
+    pace = Pace(clock)
+    speak_for(pace, clock, 5)
+
+    assert abs(pace.deadline(3 * SAMPLE_RATE) - 103.0) < 1e-6
+    assert abs(pace.deadline(round(3.45 * SAMPLE_RATE)) - 103.5) < 1e-6, "the chunk that holds the sample"
+
+
+def test_a_client_ahead_of_real_time_is_due_when_it_would_have_spoken():
+    clock = Clock()
+    pace = Pace(clock)
+    pace.note_arrival(SAMPLE_RATE // 10)
+    pace.note_arrival(60 * SAMPLE_RATE)
+
+    assert pace.deadline(40 * SAMPLE_RATE) == 100.0 + 40 - 0.1
+
+
+def test_a_client_that_was_silent_on_the_wire_is_due_when_it_speaks_again():
+    clock = Clock()
+    pace = Pace(clock)
+    speak_for(pace, clock, 2)
+    clock.now += 600
+    pace.note_arrival(3 * SAMPLE_RATE)
+
+    assert pace.deadline(3 * SAMPLE_RATE) == clock.now
+
+
+def test_a_deadline_in_the_past_does_not_move():
+    clock = Clock()
+    pace = Pace(clock)
+    speak_for(pace, clock, 5)
+    first = pace.deadline(3 * SAMPLE_RATE)
+    clock.now += 10
+    pace.note_arrival(6 * SAMPLE_RATE)
+
+    assert pace.deadline(3 * SAMPLE_RATE) == first
+
+
+def test_before_any_audio_a_request_is_due_now():
+    clock = Clock()
+
+    assert Pace(clock).deadline(0) == clock.now

@@ -22,6 +22,7 @@ from websockets.exceptions import InvalidStatus
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples
 from streamer.audio import ALAW, MULAW
 from streamer.config import Config, ConfigError, ServerConfig, SessionConfig
+from streamer.governor import Governor
 from streamer.listening import AddressError, open_sockets
 from streamer.reader import MOST_UNTOLD
 from streamer.server import Server, serve
@@ -289,6 +290,35 @@ async def test_the_session_limit_refuses_with_1013_and_frees_its_place() -> None
     assert served.finals == SAID
 
 
+async def test_a_stream_for_which_there_is_no_time_is_refused_with_1013(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running() as server, connected(server) as socket:
+        await socket.send('{"type":"start"}')
+        await until_heard(socket, "ready")
+        monkeypatch.setattr(Governor, "has_room", property(lambda _: False))
+        refused = await transcribe(server, s16(SPEECH))
+        await push(socket, [s16(SPEECH), {"type": "stop"}])
+        accepted = await listen(socket)
+
+        assert await metric(server, 'streamer_refusals_total{reason="overloaded"}') == 1
+
+    assert (refused.messages[0]["code"], refused.code) == ("overloaded", 1013)
+    assert (accepted.finals, accepted.code) == (SAID, 1000), "who is in stays in"
+
+
+async def test_metrics_tell_the_interval_the_load_and_who_waits(gated: GatedRecognizer) -> None:
+    async with running(recognizer=gated) as server, connected(server) as socket:
+        await push(socket, [{"type": "start"}, s16(SPEECH)])
+        await until_heard(socket, "speech_started")
+        lanes = {lane: f'streamer_requests_waiting{{lane="{lane}"}}' for lane in ("fast", "slow")}
+        waiting = {lane: await metric(server, name) for lane, name in lanes.items()}
+        interval = await metric(server, "streamer_update_interval_seconds")
+        gated.gate.set()
+
+    assert interval == Config().session.update_interval_ms / 1000
+    assert waiting["fast"] in {0, 1}
+    assert waiting["slow"] == 0
+
+
 async def test_streams_are_refused_while_recognition_does_not_work() -> None:
     class Broken(LevelRecognizer):
         def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
@@ -483,6 +513,11 @@ def test_a_token_file_must_hold_a_token(tmp_path: Path, content: str | None, tok
         Server(Config(server=replace(LOCAL, token=token, token_file=path)), LevelRecognizer(), {})
 
 
+def test_languages_that_the_model_does_not_have_keep_a_server_from_starting() -> None:
+    with pytest.raises(ConfigError, match=r"session\.languages must be some of de, en, got 'xx'"):
+        Server(Config(server=LOCAL, session=SessionConfig(languages=("en", "xx"))), LevelRecognizer(), {})
+
+
 async def test_a_token_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_text(f"{TOKEN}\n")
@@ -548,7 +583,7 @@ def test_every_message_and_code_is_documented() -> None:
     kinds = [struct.__struct_config__.tag for side in sides for struct in side.__subclasses__()]
     unsaid = {ErrorCode.MESSAGE_TOO_BIG, ErrorCode.SLOW_CLIENT}  # only counted
 
-    assert len(kinds) == 14
+    assert len(kinds) == 15
     assert [kind for kind in kinds if f"`{kind}`" not in text] == []
     assert [code for code in ErrorCode if code not in unsaid and f"`{code}`" not in text] == []
 

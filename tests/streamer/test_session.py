@@ -261,7 +261,7 @@ def test_silence_is_not_decoded_and_not_kept():
 
         assert session.next_request() is None
     assert session.backlog == 0
-    assert len(session._window) < SECOND
+    assert len(session._intake.window) < SECOND
 
 
 def test_partials_coalesce_while_nobody_takes_them():

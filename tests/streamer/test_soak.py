@@ -30,8 +30,8 @@ def test_half_an_hour_of_speech_with_pauses_keeps_every_word_and_little_memory()
         for start in range(0, len(audio), 8000):
             session.receive_audio(audio[start : start + 8000])
             player.settle()
-            held.append(len(session._window))
-        storage.append(len(session._window._storage))
+            held.append(len(session._intake.window))
+        storage.append(len(session._intake.window._storage))
     session.receive_eof()
     player.settle(ended=True)
 
@@ -39,4 +39,4 @@ def test_half_an_hour_of_speech_with_pauses_keeps_every_word_and_little_memory()
     assert not [event for event in player.events if isinstance(event, Gap | Warned)]
     assert max(held) < 32 * SAMPLE_RATE, "no more than the window and what came during one decode"
     assert max(storage) <= 4 * 32 * SAMPLE_RATE
-    assert len(session._history.tokens) <= 223
+    assert len(session._dialogue.history.tokens) <= 223

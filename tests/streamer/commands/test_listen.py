@@ -97,6 +97,20 @@ def test_what_recognition_in_this_process_refuses_is_told_like_by_a_daemon(micro
     assert "language must be one of de, en, got 'xx'" in capsys.readouterr().err
 
 
+def test_languages_and_hotwords_reach_the_recognizer(microphone, monkeypatch):
+    heard = LevelRecognizer()
+    monkeypatch.setattr(listen, "load_recognizer", lambda _: heard)
+    microphone.script = (Captured(sentence(1)),)
+
+    assert run(["listen", "--languages", "de", "--languages", "en", "--hotwords", "Boro"]) == Exit.OK
+    assert {(request.languages, request.context) for request in heard.requests} == {(("de", "en"), "Boro.")}
+
+
+def test_languages_in_the_settings_that_the_model_does_not_have_are_the_operator_s_to_mend(microphone, capsys):
+    assert run(["listen", "--session.languages", "xx"]) == Exit.CONFIGURATION
+    assert "session.languages must be some of de, en, got 'xx'" in capsys.readouterr().err
+
+
 def test_the_settings_file_of_the_daemon_serves_here_too(microphone, tmp_path, capsys):
     (tmp_path / "streamer.toml").write_text("[server]\nport = 1\n[session]\nupdate_interval_ms = 100\n")
     microphone.script = (Captured(sentence(1)),)

@@ -60,6 +60,17 @@ async def test_a_refused_stream_says_what_is_allowed(tmp_path, capsys):
     assert "language must be one of de, en, got 'xx'" in one_line(capsys.readouterr().err)
 
 
+async def test_languages_prompt_and_hotwords_reach_the_recognizer(tmp_path):
+    file, heard = sound_file(tmp_path / "a.wav", sentence(1)), LevelRecognizer()
+    wishes = ["--languages", "en", "--languages", "de", "--prompt", "Trains.", "--hotwords", "Boro", "--hotwords", "Mu"]
+    async with running(recognizer=heard) as server:
+        await sent(file, "--server", f"127.0.0.1:{server.port}", "--speed", "0", *wishes)
+
+    asked = [request for request in heard.requests if request.stream != "warm-up"]
+    assert asked[0].language is None
+    assert {(request.languages, request.context) for request in asked} == {(("en", "de"), "Trains. Boro, Mu.")}
+
+
 async def test_no_daemon_is_told_with_its_address(tmp_path, capsys):
     file = sound_file(tmp_path / "a.wav", sentence(1))
     async with running() as server:

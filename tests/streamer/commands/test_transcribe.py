@@ -50,6 +50,22 @@ def test_word_times_in_a_file_are_those_of_its_audio(tmp_path, capsys):
     assert (word["text"], word["start"], word["end"]) == (" w7", 0.1, 0.4)
 
 
+def test_hotwords_end_the_prompt(tmp_path, monkeypatch):
+    told = []
+
+    class Listening(LevelTranscriber):
+        def transcribe(self, recordings, *, prompt="", **options):
+            told.append(prompt)
+            return super().transcribe(recordings, prompt=prompt, **options)
+
+    monkeypatch.setattr(transcribe, "load_transcriber", lambda _: Listening())
+    file = sound_file(tmp_path / "a.wav", sentence(1))
+
+    assert run(["transcribe", file, "--prompt", "Trains.", "--hotwords", "Boro", "--hotwords", "Mu"]) == Exit.OK
+
+    assert told == ["Trains. Boro, Mu."]
+
+
 @pytest.mark.usefixtures("levels")
 def test_a_file_that_cannot_be_transcribed_does_not_stop_the_others(tmp_path, capsys):
     good = sound_file(tmp_path / "a.wav", sentence(1))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from clients.cues import Cue, cues
 from model.types import SAMPLE_RATE, Segment, Word
+from streamer.cues import Cue, cues
 
 
 class TranscriptFormat(StrEnum):

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from clients.cues import LINE_CELLS, LONGEST_MS, SHORTEST_MS, Cue, cues
-from clients.formats import Transcript, TranscriptFormat, render
 from model.types import SAMPLE_RATE, Segment, Word
+from streamer.cues import LINE_CELLS, LONGEST_MS, SHORTEST_MS, Cue, cues
+from streamer.formats import Transcript, TranscriptFormat, render
 
 MILLISECOND = SAMPLE_RATE // 1000
 

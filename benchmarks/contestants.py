@@ -1,0 +1,112 @@
+"""Who is compared: this program in several settings, and the peers that are on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.emission import System
+from benchmarks.virtual import StreamerSystem, Variant
+from model.recognizer import WhisperRecognizer
+from streamer.config import CommitPolicyName, SessionConfig
+
+INTERVAL_MS = 350
+"""Between two updates of ours, for the main comparison."""
+PROGRAMS = ("whisper-streaming", "simulstreaming", "whisper-live")
+"""Peers, as options of the command line name their folders."""
+
+
+class Contestant(Protocol):
+    """One row of the table; small, hashable, and sent to the process that measures it."""
+
+    @property
+    def name(self) -> str:
+        """Name for the table until the system is built, which has its own."""
+        ...
+
+    @property
+    def short(self) -> bool:
+        """Whether it hears only the short streams: it is there for its cost."""
+        ...
+
+    def __hash__(self) -> int:
+        """Allow that it is built once in a process."""
+        ...
+
+    def build(self, work: Path) -> System:
+        """Load it. Raises NotMeasured if it cannot be measured here; work: a folder for converted weights."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """This program in one setting."""
+
+    variant: Variant
+    model: str
+    short: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name for the table."""
+        return self.variant.name
+
+    def build(self, work: Path) -> System:
+        """Load the model, once for each context."""
+        del work
+        return StreamerSystem(self.variant, load(self.model, self.variant.context))
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another program."""
+
+    name: str
+    module: str
+    kind: str
+    """Name of the class in the module."""
+    folder: Path | None
+    options: tuple[tuple[str, bool | float], ...] = ()
+    short: bool = False
+
+    def build(self, work: Path) -> System:
+        """Import it only now: most machines do not have it. Raises NotMeasured."""
+        system: System = getattr(import_module(self.module), self.kind)(self.folder, work, **dict(self.options))
+        return system
+
+
+@cache
+def load(model: str, context: str) -> WhisperRecognizer:
+    """Load the model on one thread of the CPU, so that its CPU seconds are also its time."""
+    return WhisperRecognizer.load(model, "cpu", threads=1, encoder_context=context)
+
+
+def ours(model: str) -> Iterator[Ours]:
+    """Yield our defaults, then every policy, context and draft setting.
+
+    What costs much and changes no words, or few, hears the short streams.
+    """
+    default = SessionConfig()
+    if default.update_interval_ms != INTERVAL_MS:
+        yield Ours(Variant(default.commit_policy, interval_ms=default.update_interval_ms), model)
+    for policy in CommitPolicyName:
+        yield Ours(Variant(policy, interval_ms=INTERVAL_MS), model)
+        for context, drafts in (("dynamic", False), ("full", True), ("full", False)):
+            yield Ours(Variant(policy, context, drafts, INTERVAL_MS), model, short=True)
+
+
+def peers(folders: Mapping[str, Path | None]) -> Iterator[Peer]:
+    """Yield the peers, each with its defaults first; folders: by the names in PROGRAMS."""
+    modules = ("local_agreement", "align_att", "whisper_live")
+    agreement, align_att, live = (f"benchmarks.peers.{name}" for name in modules)
+    streaming, simul, whisper_live = (folders.get(name) for name in PROGRAMS)
+    for options in ((), (("vac", True),)):
+        yield Peer("whisper_streaming", agreement, "LocalAgreement", streaming, options, short=bool(options))
+        yield Peer("SimulStreaming", align_att, "AlignAtt", simul, options, short=bool(options))
+    # The demo model gets lost in long windows without timestamps, which is how it decodes (docs/benchmarks.md).
+    yield Peer("SimulStreaming", align_att, "AlignAtt", simul, (("vac", True), ("audio", 10.0)))
+    yield Peer("WhisperLive", live, "RepeatRule", whisper_live)

@@ -1,0 +1,74 @@
+"""The demo model's weights in the layouts that other programs read.
+
+Each call writes into a new folder, so that processes at work in the same place do not meet.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+from importlib import import_module
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+import torch
+
+from model import WhisperForConditionalGeneration
+from model.hub import demo_folder
+from model.weights import from_openai
+
+
+def write_ctranslate2(work: Path) -> Path:
+    """Convert the weights for CTranslate2, in float32: the reader chooses what to compute in."""
+    target = Path(mkdtemp(dir=work)) / "ctranslate2"
+    converter = import_module("ctranslate2.converters").TransformersConverter(
+        str(demo_folder()), copy_files=["tokenizer.json", "preprocessor_config.json"]
+    )
+    converter.convert(str(target), quantization="float32")
+    return target
+
+
+def write_openai(work: Path, name: str, whisper: Any) -> Path:
+    """Write `name.pt` as openai/whisper does. whisper: the package, or a copy of it, that is to read it."""
+    reference = WhisperForConditionalGeneration.from_pretrained(str(demo_folder()), dtype=torch.float32)
+    config, ours = reference.config, reference.model.state_dict()
+    dims = {
+        "n_mels": config.num_mel_bins,
+        "n_audio_ctx": config.max_source_positions,
+        "n_audio_state": config.d_model,
+        "n_audio_head": config.encoder_attention_heads,
+        "n_audio_layer": config.encoder_layers,
+        "n_vocab": config.vocab_size,
+        "n_text_ctx": config.max_target_positions,
+        "n_text_state": config.d_model,
+        "n_text_head": config.decoder_attention_heads,
+        "n_text_layer": config.decoder_layers,
+    }
+    theirs = whisper.model.Whisper(whisper.model.ModelDimensions(**dims)).state_dict()
+    named = dict(zip(from_openai(theirs), theirs, strict=True))
+    state = {named[name]: tensor for name, tensor in ours.items() if name in named}
+    path = Path(mkdtemp(dir=work)) / f"{name}.pt"
+    torch.save({"dims": dims, "model_state_dict": state}, path)
+    return path
+
+
+def register_openai(path: Path, whisper: Any) -> None:
+    """Add a file to the table of models that the package can load by name, with its alignment heads."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    name = path.stem
+    whisper._MODELS[name] = f"file:///{digest}/{path.name}"  # noqa: SLF001 - the package's own list of known models
+    whisper._ALIGNMENT_HEADS[name] = alignment_heads()  # noqa: SLF001 - as above
+
+
+def alignment_heads() -> bytes:
+    """Return the demo model's alignment heads as openai/whisper lists them: base85 of gzip of one byte a head."""
+    config = json.loads((demo_folder() / "config.json").read_text(encoding="utf-8"))
+    heads = json.loads((demo_folder() / "generation_config.json").read_text(encoding="utf-8"))["alignment_heads"]
+    table = np.zeros((config["decoder_layers"], config["decoder_attention_heads"]), dtype=bool)
+    for layer, head in heads:
+        table[layer, head] = True
+    return base64.b85encode(gzip.compress(table.tobytes()))

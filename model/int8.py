@@ -1,0 +1,150 @@
+"""A linear layer in int8: weights quantised once, inputs row by row as they come.
+
+Theory of operation. Each output channel of the weight and each input row has a scale of its own, the largest magnitude
+in it standing for 127; the product is of whole numbers and exact; scale and bias come on afterwards in float32. Since
+a row's scale depends on that row alone and sums of whole numbers do not depend on their order, a row comes out the same
+to the bit, whatever rows are computed with it: batches, drafts and single steps agree, which float32 products do not.
+
+Two kernels of torch compute the same numbers: oneDNN's, which is far ahead from a handful of rows on (it uses VNNI and
+AMX), and FBGEMM's, which starts sooner, for the few rows of a decoding step. The second is used where torch has it.
+
+Source: Dettmers et al. 2022, "LLM.int8()", section 2.1, vector-wise quantisation; oneDNN's int8 inference guide for the
+7 bits of processors without VNNI, whose sums of two products are of 16 bits and saturate.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+FEW = 4
+"""Rows up to which FBGEMM's kernel is the faster one: 47 against 54 us at 4 rows of 512 to 1536; 92, 66 at 12."""
+CHUNK = 192
+"""Rows computed at a time: what is between the steps then stays in the second-level cache."""
+WEIGHT_LEVEL = 127
+"""Largest magnitude of a quantised weight."""
+SMALLEST = 1e-30
+"""Least scale, so that a row of zeros is not divided by zero."""
+
+
+class Int8Rows(NamedTuple):
+    """Rows of numbers in int8."""
+
+    values: Tensor
+    """(m, k) uint8, the zero point for zero."""
+    scale: Tensor
+    """(m, 1) float32: what a step of each row is worth."""
+
+
+def input_level() -> int:
+    """Return the largest magnitude of a quantised input: 127, or 63 on x86 without VNNI, where more would saturate."""
+    return 127 if torch.cpu._is_vnni_supported() else 63  # noqa: SLF001  # no public way to ask
+
+
+class Int8Linear(nn.Module):
+    """Stands for an `nn.Linear` on a CPU, for inference only; its weight cannot be had back."""
+
+    bias: Tensor | None
+    scale: Tensor
+    """(n,) float32: what a step of each output channel's weight is worth."""
+    zero_points: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, *, steps: bool = False) -> None:
+        """weight: (n, k), bias: (n,), of any floating type; steps: whether it is also used for single rows.
+
+        For single rows the weight is kept in FBGEMM's order as well. Raises RuntimeError where torch has no kernel.
+        """
+        super().__init__()
+        self.out_features, self.in_features = weight.shape
+        self.level = input_level()
+        self.zero_point = self.level + 1
+        weight = weight.float()
+        scale = (weight.abs().amax(dim=1) / WEIGHT_LEVEL).clamp_(min=SMALLEST)
+        whole = (weight / scale[:, None]).round_().to(torch.int8)
+        self.register_buffer("bias", None if bias is None else bias.detach().float().clone(), persistent=False)
+        self.register_buffer("scale", scale, persistent=False)
+        self.register_buffer("zero_points", torch.zeros(len(weight), dtype=torch.int32), persistent=False)
+        self._packed = torch.ops.onednn.qlinear_prepack(whole, [CHUNK, self.in_features])
+        self._packed_for_few = _pack_for_few(whole, scale) if steps else None
+
+    def extra_repr(self) -> str:
+        """Describe it as `nn.Linear` does."""
+        return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+    def quantise(self, x: Tensor) -> Int8Rows:
+        """(m, k) float32 -> the same in int8."""
+        # Largest and least rather than the largest magnitude, which would be written to memory first.
+        largest = torch.maximum(x.amax(dim=1, keepdim=True), x.amin(dim=1, keepdim=True).neg_())
+        scale = (largest / self.level).clamp_(min=SMALLEST)
+        # Signed first, then around the corner: torch casts to int8 several times faster than to uint8.
+        signed = (x / scale).round_().to(torch.int8)
+        return Int8Rows(signed.view(torch.uint8).add_(self.zero_point), scale)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., k) -> (..., n), float32."""
+        rows = x.reshape(-1, self.in_features)
+        if len(rows) <= FEW and self._packed_for_few is not None:
+            out = self._few(rows)
+        elif len(rows) <= CHUNK:
+            out = self._many(rows)
+        else:
+            out = rows.new_empty(len(rows), self.out_features)
+            for part, place in zip(torch.split(rows, CHUNK), torch.split(out, CHUNK), strict=True):
+                self._many(part, place)
+        return out.view(*x.shape[:-1], self.out_features)
+
+    def _many(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
+        """Multiply by oneDNN."""
+        values, scale = self.quantise(rows)
+        product = torch.ops.onednn.qlinear_pointwise.default(
+            values, 1.0, self.zero_point, self._packed, self.scale, self.zero_points,
+            None, 1.0, 0, torch.float32, "none", [], "",
+        )  # fmt: skip
+        # Two steps: torch's addcmul with both factors spread is six times slower.
+        product = torch.mul(product, scale, out=product if out is None else out)
+        return product if self.bias is None else product.add_(self.bias)
+
+    def _few(self, rows: Tensor) -> Tensor:
+        """Multiply by FBGEMM, whose kernel rounds the input itself."""
+        scale = (rows.abs().amax(dim=1, keepdim=True) / self.level).clamp_(min=SMALLEST)
+        product: Tensor = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default(
+            rows / scale, 1.0, self.zero_point, self._packed_for_few
+        )
+        product.mul_(scale)
+        return product if self.bias is None else product.add_(self.bias)
+
+
+def _pack_for_few(whole: Tensor, scale: Tensor) -> torch.ScriptObject | None:
+    """Return a weight in FBGEMM's order, or None where torch does not have what it takes."""
+    engines = torch.backends.quantized.supported_engines
+    if "fbgemm" not in engines or not hasattr(torch.ops.quantized, "linear_with_input_q_dq_qweight_dq_output_fp32"):
+        return None
+    before = torch.backends.quantized.engine
+    torch.backends.quantized.engine = "fbgemm"
+    try:
+        with warnings.catch_warnings():
+            # Tensors of quantised types are going to leave torch; until then this is the way to pack.
+            warnings.simplefilter("ignore", UserWarning)
+            zeros = torch.zeros(len(whole), dtype=torch.long)
+            typed = torch._make_per_channel_quantized_tensor(whole, scale.double(), zeros, 0)  # noqa: SLF001  # as above
+            packed: torch.ScriptObject = torch.ops.quantized.linear_prepack(typed, None)
+            return packed
+    finally:
+        torch.backends.quantized.engine = before
+
+
+def int8_obstacle() -> str:
+    """Return why this machine's torch cannot multiply in int8, empty if it can: found out by trying."""
+    weight = torch.tensor([[127.0, -64.0], [1.0, 127.0]])
+    x = torch.tensor([[127.0, 2.0], [-5.0, 63.0]])
+    try:
+        found = Int8Linear(weight)(x)
+    except (RuntimeError, AttributeError, NotImplementedError) as error:
+        return f"torch {torch.__version__} has no int8 product here ({str(error).splitlines()[0]})"
+    if not torch.allclose(found, F.linear(x, weight), rtol=0.05, atol=200.0):
+        return f"torch {torch.__version__} multiplies wrongly in int8 here"
+    return ""

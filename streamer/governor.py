@@ -1,0 +1,108 @@
+"""What is done about load: how often streams are updated, how long a batch may take, whether one more is let in.
+
+Theory of operation. The engine tells of its batches; once a second that has gone by, whoever asks next makes the
+governor look at what was measured (`load.py`), move the interval (`interval.py`), and answer by the outcome
+(`capacity.py`). It has no task of its own: a daemon that does nothing looks at nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from model.types import SAMPLE_RATE
+from streamer.batch import Batch
+from streamer.capacity import Outlook, expected, has_room
+from streamer.config import SessionConfig
+from streamer.interval import IntervalLadder, Period, rungs
+from streamer.load import LoadMeter
+
+logger = logging.getLogger(__name__)
+
+PERIOD_S = 1.0
+"""Between two looks."""
+IDLE_PERIODS = 100
+"""After as long without a look everything is as at the start, however much longer it was."""
+BATCH_SHARE = 0.2
+"""Of the interval, which a batch may take: a request that comes when one has just begun waits for all of it."""
+
+
+class Governor:
+    """An EngineObserver; asked by connections, the engine and admission."""
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        *,
+        max_load: float = 0.0,
+        sessions: Callable[[], int] = lambda: 1,
+        clock: Callable[[], float] = time.monotonic,
+        loop_clock: Callable[[], float] = time.thread_time,
+    ) -> None:
+        """`max_load` bounds `expected_load`, 0 for no bound; `sessions` tells how many streams are open.
+
+        `clock` gives seconds, `loop_clock` the processor seconds of the thread that asks, which is the event loop's.
+        """
+        milliseconds = rungs(config.update_interval_ms, config.max_update_interval_ms)
+        self._samples = tuple(step * SAMPLE_RATE // 1000 for step in milliseconds)
+        self._max_load = max_load
+        self._sessions = sessions
+        self._clock = clock
+        self._loop_clock = loop_clock
+        self._ladder = IntervalLadder([step / 1000 for step in milliseconds])
+        self._meter = LoadMeter()
+        self._looked = clock()
+        self._meter.tick(self._looked, 0, loop_clock())
+
+    @property
+    def interval(self) -> int:
+        """Samples between two updates of a stream."""
+        self._catch_up()
+        return self._samples[self._ladder.rung]
+
+    @property
+    def batch_seconds(self) -> float:
+        """Seconds that a batch may take."""
+        return BATCH_SHARE * self._ladder.interval
+
+    @property
+    def expected_load(self) -> float:
+        """Share of its time that the device, or the event loop, would be needed with one stream more."""
+        return expected(self._outlook())
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more stream can be served."""
+        return not self._max_load or has_room(self._outlook(), self._max_load)
+
+    def batch_done(self, batch: Batch) -> None:
+        """Take note of a batch."""
+        self._meter.add(self._clock(), batch)
+        self._catch_up()
+
+    def batch_failed(self, size: int) -> None:
+        """Take no note: what fails says nothing of the load."""
+
+    def _outlook(self) -> Outlook:
+        self._catch_up()
+        stretch = self._samples[-1] / self._samples[self._ladder.rung]
+        return Outlook(self._sessions(), self._meter.read(), stretch, self._ladder.exhausted)
+
+    def _catch_up(self) -> None:
+        """Look at every period that has gone by since the last look."""
+        now = self._clock()
+        periods = int((now - self._looked) / PERIOD_S)
+        if periods < 1:
+            return
+        self._looked = now
+        self._meter.tick(now, self._sessions(), self._loop_clock())
+        before = self._ladder.interval
+        quiet = None if self._sessions() else 0.0
+        wait = self._meter.take_wait()
+        period = Period(quiet if wait is None else wait, self._meter.read().busy)
+        self._ladder.observe(period)
+        for _ in range(min(periods - 1, IDLE_PERIODS)):
+            self._ladder.observe(Period(quiet, 0.0))
+        if self._ladder.interval != before:
+            logger.info("updates every %g s", self._ladder.interval, extra={"wait": period.wait, "busy": period.busy})

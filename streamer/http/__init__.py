@@ -1,0 +1,1 @@
+"""OpenAI's HTTP interface: recordings are uploaded and transcribed, models are listed."""

@@ -1,0 +1,96 @@
+"""Where OpenAI's HTTP interface is found, and who is let in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from model.types import ModelCard, Task
+from streamer.access import Access
+from streamer.admission import Admission
+from streamer.config import Config
+from streamer.engine import Engine
+from streamer.http.errors import ApiError, unavailable
+from streamer.http.files import Files
+from streamer.http.models import Models, refused
+from streamer.http.transcriptions import Transcriptions
+from streamer.metrics import Metrics
+from streamer.protocols.commands import Configure
+from streamer.session import Session
+
+PREFIX = "/v1/"
+PATHS = {Task.TRANSCRIBE: "/v1/audio/transcriptions", Task.TRANSLATE: "/v1/audio/translations"}
+
+
+def http_routes(
+    *,
+    config: Config,
+    card: ModelCard,
+    access: Access,
+    admission: Admission,
+    files: Files,
+    engine: Engine,
+    metrics: Metrics,
+    open_session: Callable[[str, Configure], Session],
+) -> Sequence[BaseRoute]:
+    """Return the routes of one server."""
+    models = Models(card, partial(denied, access, metrics), strict=config.http.strict_model)
+
+    def gate(request: Request) -> ApiError | None:
+        refusal = denied(access, metrics, request) or closed(admission) or files.refusal()
+        if refusal is not None and refusal.status not in {401, 403}:
+            metrics.refusal(refusal.code)
+        return refusal
+
+    def served(task: Task) -> Transcriptions:
+        return Transcriptions(
+            task,
+            files=files,
+            models=models,
+            engine=engine,
+            open_session=open_session,
+            gate=gate,
+            config=config.http,
+            server=config.server,
+        )
+
+    return [
+        *(Route(path, served(task), methods=["POST"]) for task, path in PATHS.items()),
+        Route("/v1/models", models.list),
+        Route("/v1/models/{id:path}", models.one),
+    ]
+
+
+def denied(access: Access, metrics: Metrics, request: Request) -> ApiError | None:
+    """Return why a client may not ask for anything, or None."""
+    denial = access.denial(request.headers, ())
+    if denial is None:
+        return None
+    metrics.refusal(denial.reason)
+    return ApiError(denial.status, "invalid_api_key" if denial.status == 401 else "forbidden", denial.message)
+
+
+def closed(admission: Admission) -> ApiError | None:
+    """Return why no recording is taken now, whoever sends it, or None."""
+    if admission.draining:
+        return unavailable("shutting_down", "the server is going away; try again")
+    if not admission.ready:
+        return unavailable("not_ready", "recognition is not available; try later")
+    return None
+
+
+async def http_error(request: Request, error: Exception) -> Response:
+    """Answer for what has no route, or not with this method: under /v1/ as its clients expect it."""
+    assert isinstance(error, HTTPException), "it handles nothing else"
+    if not request.url.path.startswith(PREFIX):
+        return PlainTextResponse(error.detail, error.status_code, error.headers)
+    code = "unknown_url" if error.status_code == 404 else "method_not_allowed"
+    message = f"{request.method} {request.url.path[:200]}: {error.detail}"
+    response = refused(ApiError(error.status_code, code, message))
+    response.headers.update(error.headers or {})
+    return response

@@ -1,0 +1,227 @@
+"""Deepgram's live interface, version 1: settings in the URL, audio in binary, JSON text for the rest."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from model.types import SAMPLE_RATE, Samples
+from streamer import events
+from streamer.audio import AudioDecoder, AudioError
+from streamer.protocols import deepgram_options
+from streamer.protocols.commands import (
+    Audio,
+    Close,
+    Command,
+    Configure,
+    ErrorCode,
+    Flush,
+    Mark,
+    Message,
+    ProtocolError,
+    Stop,
+)
+from streamer.protocols.deepgram_results import Frame, Results, Wanted
+from streamer.protocols.handshake import Handshake, HandshakeError, House
+from streamer.protocols.wav_header import WavHeader
+
+SUBPROTOCOLS = ("token", "bearer")
+MARKER = "deepgram"
+TICK = SAMPLE_RATE // 10
+"""Samples between two looks at the clock for UtteranceEnd."""
+ENCODER = msgspec.json.Encoder()
+DECODER = msgspec.json.Decoder()
+REASONS = {
+    ErrorCode.IDLE_TIMEOUT: (Close.OUR_FAULT, "net0001"),
+    ErrorCode.BAD_SAMPLES: (Close.NOT_ALLOWED, "DATA-0000"),
+    ErrorCode.INTERNAL: (Close.OUR_FAULT, "NET-0000"),
+    ErrorCode.RECOGNITION_FAILED: (Close.OUR_FAULT, "NET-0000"),
+}
+"""Close codes, and what their reasons begin with, where Deepgram's clients know them."""
+
+
+class DeepgramCodec:
+    """One client's side of the interface."""
+
+    def __init__(self, handshake: Handshake, house: House) -> None:
+        """Read the URL. Raises HandshakeError for what cannot be served."""
+        self._options = options = deepgram_options.read(handshake, house)
+        self._request = handshake.session
+        self._opened_at = handshake.opened_at
+        self._model = {"name": house.model, "version": "", "arch": "whisper"}
+        gap = options.utterance_end_ms
+        wanted = Wanted(
+            interim=options.interim,
+            plain=options.plain,
+            endpointing=options.endpointing,
+            utterance_end=None if gap is None else gap * SAMPLE_RATE // 1_000,
+            vad_events=options.vad_events,
+        )
+        metadata = {"request_id": self._request, "model_uuid": house.model, "model_info": self._model}
+        self._results = Results(wanted, metadata)
+        self._header = WavHeader()
+        self._decoder: AudioDecoder | None = None
+        self._channels = options.channels
+        if options.encoding is not None:
+            self._decoder = AudioDecoder(options.encoding, options.rate, options.channels)
+        self._answers: deque[Callable[[int], Iterator[Frame]]] = deque()
+        self._untimed = 0
+        self._hash = sha256()
+        self._stopped = False
+
+    def opening(self) -> Configure:
+        """Return what the URL asks for."""
+        return self._options.configure()
+
+    def welcome(self, session: str) -> Iterator[Message]:
+        """Say nothing: the handshake has said it."""
+        del session
+        yield from ()
+
+    def decode(self, message: Message) -> Iterator[Command]:
+        """Yield what a client's message means; after CloseStream nothing means anything. Raises ProtocolError."""
+        if self._stopped:
+            return
+        if message == b"":  # what clients sent before there was CloseStream
+            yield from self._stop()
+        elif isinstance(message, bytes):
+            yield from self._decode_audio(message)
+        else:
+            yield from self._decode_text(message)
+
+    def leftover(self) -> Iterator[Samples]:
+        """Yield what the resampler still holds, unless the client has stopped."""
+        if self._decoder is not None and not self._stopped:
+            yield self._decoder.flush()
+
+    def encode(self, event: events.Event) -> Iterator[Message]:
+        """Yield the messages for an event."""
+        frames = self._answers.popleft()(event.at) if isinstance(event, events.Marked) else self._results.receive(event)
+        for frame in frames:
+            yield text(frame)
+        if isinstance(event, events.Done):
+            yield text(self._metadata(event.audio))
+
+    def refuse(self, error: ProtocolError) -> Iterator[Message]:
+        """Say nothing: the reason of the close says it."""
+        del error
+        yield from ()
+
+    def closing(self, close: Close, error: ProtocolError | None) -> tuple[int, str]:
+        """Close with the codes that Deepgram's clients know."""
+        if error is None:
+            return int(close), ""
+        code, name = REASONS.get(error.code, (close, str(error.code)))
+        return int(code), f"{name}: {error.message}"
+
+    def _decode_audio(self, data: bytes) -> Iterator[Command]:
+        self._hash.update(data)
+        try:
+            if self._decoder is None:
+                found = self._header.receive(data)
+                if found is None:
+                    return
+                form, data = found
+                self._channels = form.channels
+                self._decoder = AudioDecoder(form.encoding, form.rate, form.channels)
+            for samples in self._decoder.decode(data):
+                yield Audio(samples)
+                yield from self._tick(len(samples))
+        except AudioError as error:
+            raise ProtocolError(ErrorCode.BAD_SAMPLES, str(error), Close.NOT_ALLOWED) from None
+
+    def _tick(self, samples: int) -> Iterator[Command]:
+        """Look at the audio's clock now and then, if somebody wants to know of silence."""
+        self._untimed += samples
+        if self._options.utterance_end_ms is not None and self._untimed >= TICK:
+            self._untimed = 0
+            yield self._answer(self._results.tick)
+
+    def _decode_text(self, message: str) -> Iterator[Command]:
+        event = read(message)
+        match event.get("type"):
+            case "KeepAlive":
+                return
+            case "Finalize":
+                yield from self._flush()
+                yield self._answer(self._results.finalize)
+                yield Flush(MARKER)
+            case "CloseStream":
+                yield from self._stop()
+            case "Configure":
+                yield from self._configure(event)
+            case _:
+                known = "KeepAlive, Finalize, CloseStream or Configure"
+                message = f"a text message must be a JSON object whose type is {known}"
+                yield self._say({"type": "Error", "variant": "SchemaError", "description": message, "message": message})
+
+    def _configure(self, event: dict[str, Any]) -> Iterator[Command]:
+        """Take other keyterms; nothing else can be changed."""
+        told: Frame = {"request_id": self._request}
+        if "keyterms" not in event:
+            yield self._say({"type": "ConfigureSuccess", **told})
+            return
+        keyterms = event["keyterms"]
+        try:
+            joined = deepgram_options.join_keyterms(texts(keyterms))
+        except HandshakeError as error:
+            yield self._say({"type": "ConfigureFailure", **told, "code": "INVALID_VALUE", "description": str(error)})
+        else:
+            yield self._options.configure(joined)
+            yield self._say({"type": "ConfigureSuccess", **told, "keyterms": keyterms})
+
+    def _stop(self) -> Iterator[Command]:
+        self._stopped = True
+        yield from self._flush()
+        yield Stop()
+
+    def _flush(self) -> Iterator[Command]:
+        if self._decoder is not None:
+            yield Audio(self._decoder.flush())
+
+    def _say(self, frame: Frame) -> Mark:
+        return self._answer(partial(lambda told, _: iter([told]), frame))
+
+    def _answer(self, answer: Callable[[int], Iterator[Frame]]) -> Mark:
+        """Leave an answer at this place of the stream; it is given the sample index of the place."""
+        self._answers.append(answer)
+        return Mark(MARKER)
+
+    def _metadata(self, samples: int) -> Frame:
+        return {
+            "type": "Metadata",
+            "transaction_key": "deprecated",
+            "request_id": self._request,
+            "sha256": self._hash.hexdigest(),
+            "created": self._opened_at,
+            "duration": samples / SAMPLE_RATE,
+            "channels": self._channels,
+            "models": [self._model["name"]],
+            "model_info": {self._model["name"]: self._model},
+        }
+
+
+def read(message: str) -> dict[str, Any]:
+    """Read a client's text message; what is no JSON object is an object without a type."""
+    try:
+        event = DECODER.decode(message)
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
+        return {}
+    return event if isinstance(event, dict) else {}
+
+
+def texts(value: object) -> list[str]:
+    """Return a list of texts. Raises HandshakeError for anything else."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise HandshakeError("keyterms must be a list of texts")
+    return value
+
+
+def text(frame: Frame) -> str:
+    """Return a message as JSON."""
+    return ENCODER.encode(frame).decode()

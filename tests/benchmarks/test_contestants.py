@@ -1,0 +1,35 @@
+"""Everything that is compared is there, and what cannot be is said."""
+
+from itertools import product
+
+import pytest
+
+from benchmarks.contestants import INTERVAL_MS, ours, peers
+from benchmarks.peers.absent import NotMeasured
+from streamer.config import CommitPolicyName, SessionConfig
+
+
+def test_every_policy_context_and_draft_setting_is_compared_at_one_interval():
+    found = [one.variant for one in ours("demo")]
+
+    for policy, context, drafts in product(CommitPolicyName, ("dynamic", "full"), (True, False)):
+        settings = (policy, context, drafts, INTERVAL_MS)
+        assert [(v.policy, v.context, v.drafts, v.interval_ms) for v in found].count(settings) == 1
+    assert len({one.name for one in ours("demo")}) == len(found)
+
+
+def test_the_defaults_hear_all_of_the_audio():
+    default = SessionConfig()
+    heard = {(one.variant.policy, one.variant.interval_ms) for one in ours("demo") if not one.short}
+
+    assert (default.commit_policy, default.update_interval_ms) in heard
+    assert {(policy, INTERVAL_MS) for policy in CommitPolicyName} <= heard
+
+
+def test_a_peer_whose_code_is_not_given_cannot_be_measured(tmp_path):
+    found = list(peers({}))
+
+    assert {one.name for one in found} == {"whisper_streaming", "SimulStreaming", "WhisperLive"}
+    for one in found:
+        with pytest.raises(NotMeasured):
+            one.build(tmp_path)

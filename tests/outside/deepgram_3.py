@@ -1,0 +1,31 @@
+"""deepgram-sdk 3, in threads: prints what is final."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from deepgram import DeepgramClient, DeepgramClientOptions, LiveOptions, LiveTranscriptionEvents
+from speech import arguments, pieces, read
+
+RATE = 16_000
+
+
+async def main(port: int, path: str) -> None:
+    """Feed the recording; `finish` returns when the server has closed."""
+    client = DeepgramClient("any", DeepgramClientOptions(url=f"http://127.0.0.1:{port}"))
+    connection = client.listen.websocket.v("1")
+
+    def show(_: object, result: Any, **__: object) -> None:
+        if result.is_final:
+            print(result.channel.alternatives[0].transcript)
+
+    connection.on(LiveTranscriptionEvents.Transcript, show)
+    if not connection.start(LiveOptions(model="nova-2", encoding="linear16", sample_rate=RATE, smart_format=True)):
+        raise SystemExit("no connection")
+    async for piece in pieces(read(path, RATE), RATE):
+        connection.send(piece.tobytes())
+    connection.finish()
+
+
+asyncio.run(main(*arguments()))

@@ -1,0 +1,35 @@
+"""openai-python of the time of the beta interface: prints one line an item."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+
+from openai import AsyncOpenAI
+from speech import PATIENCE_S, arguments, pieces, read
+
+RATE = 24_000
+COMPLETED = "conversation.item.input_audio_transcription.completed"
+
+
+async def main(port: int, path: str) -> None:
+    """Feed the recording, and listen until nothing comes any more."""
+    client = AsyncOpenAI(websocket_base_url=f"ws://127.0.0.1:{port}/v1", api_key="any")
+    async with client.beta.realtime.connect(model="whisper-1", extra_query={"intent": "transcription"}) as connection:
+        await connection.transcription_session.update(session={"input_audio_format": "pcm16"})
+
+        async def push() -> None:
+            async for piece in pieces(read(path, RATE), RATE):
+                await connection.input_audio_buffer.append(audio=b64encode(piece.tobytes()).decode())
+
+        pushing = asyncio.create_task(push())
+        try:
+            while True:
+                event = await asyncio.wait_for(connection.recv(), PATIENCE_S)
+                if event.type == COMPLETED:
+                    print(event.transcript)
+        except TimeoutError:
+            await pushing
+
+
+asyncio.run(main(*arguments()))

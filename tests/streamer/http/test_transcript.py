@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.types import SAMPLE_RATE, Hypothesis, Segment, Task, Word
+from streamer.http import answers
+from streamer.http.transcript import GrowingTranscript
+from streamer.http.wishes import Granularity, ResponseFormat, Wishes
+from streamer.protocols.commands import Configure
+
+
+def word(text: str, at: float) -> Word:
+    return Word(text, int(at * SAMPLE_RATE), int((at + 0.5) * SAMPLE_RATE), 0.9, (int(at * 10),))
+
+
+def heard(*texts: list[str], start: float = 0.0, language: str = "en") -> Hypothesis:
+    """Return a hypothesis of segments whose words last a second each."""
+    segments, at = [], start
+    for part in texts:
+        words = tuple(word(text, at + index) for index, text in enumerate(part))
+        segments.append(Segment(words[0].start, words[-1].end, words) if words else Segment(0, None, ()))
+        at += len(part)
+    end = int(at * SAMPLE_RATE)
+    return Hypothesis(int(start * SAMPLE_RATE), end, tuple(segments), language, -0.25, 0.125, 1.5, temperature=0.4)
+
+
+def grown(*hypotheses: Hypothesis) -> GrowingTranscript:
+    transcript = GrowingTranscript()
+    for hypothesis in hypotheses:
+        transcript.add(hypothesis.words, hypothesis)
+    return transcript
+
+
+@given(st.lists(st.lists(st.sampled_from([" a", " b", "c", "字", " "]), min_size=1, max_size=4), max_size=5))
+def test_what_it_grows_by_adds_up_to_its_text(utterances):
+    transcript = GrowingTranscript()
+    pieces = [transcript.add(h.words, h) for h in map(heard, utterances)]
+
+    assert "".join(pieces) == transcript.text
+    assert transcript.text == "".join(word.text for word in transcript.words).lstrip()
+
+
+def test_utterances_are_joined_with_a_space_where_the_script_has_one():
+    assert grown(heard(["one"]), heard(["two"]), heard([" three"])).text == "one two three"
+    assert grown(heard(["今", "日"]), heard(["は"])).text == "今日は"
+
+
+def test_committed_words_are_divided_as_their_hypothesis_was():
+    hypothesis = heard([" a", " b"], [" c", " d"])
+    transcript = GrowingTranscript()
+    transcript.add(hypothesis.words[:3], hypothesis)
+
+    assert [passage.text for passage in transcript.passages] == [" a b", " c"]
+    assert [passage.segment.end for passage in transcript.passages] == [int(1.5 * SAMPLE_RATE), int(2.5 * SAMPLE_RATE)]
+
+
+def test_its_language_is_that_of_most_of_the_speech():
+    assert grown(heard([" ja"], language="de"), heard([" a", " b"]), heard([" c"], language="de")).language == "en"
+    assert GrowingTranscript().language == ""
+
+
+def test_verbose_json_says_everything_that_is_known():
+    wishes = Wishes(Configure(), ResponseFormat.VERBOSE_JSON, frozenset(Granularity))
+    kind, body = answers.body(grown(heard([" one", " two"], start=30)), 33 * SAMPLE_RATE - 1, wishes)
+
+    assert kind == "application/json"
+    assert json.loads(body) == {
+        "task": "transcribe",
+        "language": "english",
+        "duration": 33.0,
+        "text": "one two",
+        "segments": [
+            {
+                "id": 0,
+                "seek": 3000,
+                "start": 30.0,
+                "end": 31.5,
+                "text": " one two",
+                "tokens": [300, 310],
+                "temperature": 0.4,
+                "avg_logprob": -0.25,
+                "compression_ratio": 1.5,
+                "no_speech_prob": 0.125,
+            }
+        ],
+        "words": [{"word": "one", "start": 30.0, "end": 30.5}, {"word": "two", "start": 31.0, "end": 31.5}],
+        "usage": {"type": "duration", "seconds": 33},
+    }
+
+
+def test_a_translation_is_english_whatever_was_heard():
+    wishes = Wishes(Configure(task=Task.TRANSLATE), ResponseFormat.VERBOSE_JSON, frozenset({Granularity.WORD}))
+    found = json.loads(answers.body(grown(heard([" one"], language="de")), 1, wishes)[1])
+
+    assert (found["task"], found["language"]) == ("translate", "english")
+    assert "segments" not in found
+
+
+def test_silence_is_an_empty_transcript_in_every_format():
+    bodies = {kind: answers.body(GrowingTranscript(), 16_000, Wishes(Configure(), kind))[1] for kind in ResponseFormat}
+
+    assert bodies["text"] == "\n"
+    assert bodies["srt"] == ""
+    assert bodies["vtt"] == "WEBVTT\n"
+    assert json.loads(bodies["json"])["text"] == ""
+    assert json.loads(bodies["verbose_json"])["segments"] == []
+
+
+def test_an_event_is_one_line_whatever_was_said():
+    event = b'data: {"type":"transcript.text.delta","delta":"a\\nb\\r\\n\xe2\x80\xa8"}\n\n'
+
+    assert answers.delta("a\nb\r\n\u2028") == event

@@ -1,0 +1,127 @@
+"""A codec and a session without a network: messages in, messages out, in an order that is always the same."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import soxr
+
+from model.types import SAMPLE_RATE, Hypothesis, Samples
+from streamer.audio import ALAW, MULAW
+from streamer.config import EndpointConfig, SessionConfig
+from streamer.endpoint import adjusted
+from streamer.protocols.commands import Audio, Codec, Command, Configure, Discard, Flush, Mark, Stop
+from streamer.protocols.handshake import Handshake, House
+from streamer.session import Session
+from tests.fakes import LevelVad
+from tests.streamer.harness import RippleRecognizer
+
+HOUSE = House("demo", ("en", "de"))
+SESSION = "abc"
+
+
+def shaken(query: str = "", **fields: Any) -> Handshake:
+    """A handshake with a query such as `a=1&b=2`."""
+    pairs = tuple((key, value) for key, _, value in (pair.partition("=") for pair in query.split("&") if pair))
+    return Handshake(SESSION, "2026-01-02T03:04:05.000+00:00", pairs, **fields)
+
+
+class Stage:
+    """Plays a codec on a session. `slow` leaves the recognizer unasked until the next `settle`."""
+
+    def __init__(self, codec: Codec, *, slow: bool = False) -> None:
+        configure = codec.opening()
+        assert configure is not None
+        endpoint = adjusted(EndpointConfig(), configure.hangover_ms, configure.pre_roll_ms)
+        self.codec = codec
+        self.session = Session("s", SessionConfig(), endpoint, LevelVad(), partials=configure.partials)
+        self.recognizer = RippleRecognizer()
+        self.slow = slow
+        self.told: list[dict[str, Any]] = []
+        self.commands: list[Command] = []
+        self._tell(codec.welcome("s"))
+
+    def say(self, *messages: dict[str, Any] | str | bytes) -> list[dict[str, Any]]:
+        """Send messages; return what was told meanwhile."""
+        before = len(self.told)
+        for message in messages:
+            for command in self.codec.decode(json.dumps(message) if isinstance(message, dict) else message):
+                self.commands.append(command)
+                self._do(command)
+                if not self.slow:
+                    self.settle()
+        return self.told[before:]
+
+    def settle(self) -> list[dict[str, Any]]:
+        """Let the recognizer answer everything."""
+        before = len(self.told)
+        self._take()
+        while (request := self.session.next_request()) is not None:
+            self.session.receive_hypothesis(self.answer(self.recognizer.answer(request)))
+            self._take()
+        return self.told[before:]
+
+    def answer(self, hypothesis: Hypothesis) -> Hypothesis:
+        """Return what the session hears of a hypothesis."""
+        return hypothesis
+
+    def of(self, *kinds: str) -> list[dict[str, Any]]:
+        """Return the messages of some types."""
+        return [message for message in self.told if message["type"] in kinds]
+
+    @property
+    def kinds(self) -> list[str]:
+        """The types of everything told."""
+        return [message["type"] for message in self.told]
+
+    def _do(self, command: Command) -> None:
+        match command:
+            case Audio(samples):
+                self.session.receive_audio(samples)
+            case Flush(marker):
+                self.session.receive_flush(marker)
+            case Mark(marker):
+                self.session.receive_mark(marker)
+            case Discard():
+                self.session.discard()
+            case Configure():
+                self.session.reconfigure(command)
+            case Stop():
+                self.session.receive_eof()
+
+    def _take(self) -> None:
+        for event in self.session.events():
+            self._tell(self.codec.encode(event))
+
+    def _tell(self, messages: Iterable[str | bytes]) -> None:
+        self.told += [json.loads(message) for message in messages]
+
+
+def pcm(audio: Samples, rate: int = SAMPLE_RATE) -> bytes:
+    """Encode as 16-bit integers at a rate."""
+    return np.round(at(audio, rate) * 32_767).astype("<i2").tobytes()
+
+
+def at(audio: Samples, rate: int) -> Samples:
+    """Resample; an edge may overshoot a little."""
+    return np.clip(soxr.resample(audio, SAMPLE_RATE, rate), -1, 1).astype(np.float32)
+
+
+def g711(audio: Samples, name: str) -> bytes:
+    """Encode at 8 kHz by the nearest level of a table."""
+    table = {"mulaw": MULAW, "alaw": ALAW}[name]
+    return np.abs(table[None, :] - at(audio, 8_000)[:, None]).argmin(axis=1).astype(np.uint8).tobytes()
+
+
+def append(data: bytes) -> dict[str, Any]:
+    """OpenAI's message for audio."""
+    return {"type": "input_audio_buffer.append", "audio": b64encode(data).decode()}
+
+
+def appends(data: bytes, size: int = 4_800) -> list[dict[str, Any]]:
+    """The same, in pieces."""
+    return [append(data[at : at + size]) for at in range(0, len(data), size)]

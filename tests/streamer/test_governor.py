@@ -1,0 +1,112 @@
+"""What is done about load."""
+
+from __future__ import annotations
+
+import pytest
+
+from model.types import SAMPLE_RATE, Hypothesis
+from streamer.batch import Batch
+from streamer.config import SessionConfig
+from streamer.governor import Governor
+from streamer.lanes import Lane
+
+ANSWER = Hypothesis(0, 16_000, (), "en")
+
+
+class World:
+    """A governor and the clocks it reads."""
+
+    def __init__(self, *, max_load: float = 0.9, sessions: int = 8, config: SessionConfig | None = None) -> None:
+        self.now = 1000.0
+        self.loop = 0.0
+        self.sessions = sessions
+        self.governor = Governor(
+            config or SessionConfig(),
+            max_load=max_load,
+            sessions=lambda: self.sessions,
+            clock=lambda: self.now,
+            loop_clock=lambda: self.loop,
+        )
+
+    def work(self, seconds: int, wait: float, busy: float = 0.95, batches: int = 10) -> None:
+        """Let time go by under load."""
+        for _ in range(seconds * batches):
+            self.now += 1 / batches
+            self.governor.batch_done(Batch(Lane.FAST, (ANSWER,), busy / batches, (wait,), 1.0))
+
+
+def test_an_unloaded_governor_updates_as_often_as_wanted_and_has_room():
+    world = World()
+    world.work(60, wait=0.05, busy=0.2)
+
+    assert world.governor.interval == SAMPLE_RATE * 400 // 1000
+    assert world.governor.has_room
+
+
+def test_late_answers_stretch_the_interval_and_let_batches_take_longer():
+    world = World()
+    short = world.governor.batch_seconds
+    world.work(30, wait=3.0)
+
+    assert world.governor.interval == SAMPLE_RATE * 1600 // 1000
+    assert world.governor.batch_seconds == pytest.approx(4 * short)
+
+
+def test_answers_that_stay_late_close_the_door_and_answers_in_time_open_it():
+    world = World()
+    world.work(30, wait=3.0)
+    assert not world.governor.has_room
+
+    world.work(15, wait=0.1, busy=0.3)
+    assert world.governor.has_room
+
+
+def test_a_burst_of_a_second_refuses_nobody():
+    world = World()
+    world.work(20, wait=0.1, busy=0.3)
+    world.work(1, wait=5.0, busy=1.0)
+
+    assert world.governor.has_room
+    assert world.governor.interval == SAMPLE_RATE * 400 // 1000
+
+
+def test_without_a_bound_nobody_is_refused_for_load():
+    world = World(max_load=0.0)
+    world.work(60, wait=30.0)
+
+    assert world.governor.has_room
+
+
+def test_a_daemon_that_nobody_uses_forgets_the_load_of_yesterday():
+    world = World()
+    world.work(30, wait=3.0)
+    world.sessions = 0
+    world.now += 24 * 3600
+
+    assert world.governor.interval == SAMPLE_RATE * 400 // 1000
+    assert world.governor.has_room
+
+
+def test_streams_that_are_silent_for_a_while_keep_the_interval():
+    world = World()
+    world.work(30, wait=3.0)
+    world.now += 60
+
+    assert world.governor.interval == SAMPLE_RATE * 1600 // 1000
+
+
+def test_an_event_loop_that_has_no_time_closes_the_door():
+    world = World()
+    for _ in range(20):
+        world.loop += 0.95
+        world.work(1, wait=0.05, busy=0.1)
+
+    assert not world.governor.has_room
+    assert world.governor.expected_load > 0.9
+
+
+def test_a_wanted_interval_beyond_the_widest_is_kept():
+    world = World(config=SessionConfig(update_interval_ms=3000))
+    world.work(60, wait=30.0)
+
+    assert world.governor.interval == 3 * SAMPLE_RATE

@@ -1,0 +1,136 @@
+"""What the streams take of the device, and whether there is room for one more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.types import Hypothesis
+from streamer.batch import Batch
+from streamer.capacity import FEW, LEAST_MEASURED_S, Outlook, expected, has_room
+from streamer.lanes import Lane
+from streamer.load import WINDOW_S, Load, LoadMeter, percentile
+
+ANSWER = Hypothesis(0, 16_000, (), "en")
+
+
+def batch(seconds: float, waits: tuple[float, ...] = (0.1,), due: float = 1.0, lane: Lane = Lane.FAST) -> Batch:
+    return Batch(lane, (ANSWER,), seconds, waits, due)
+
+
+def measured(until: int, busy: float, sessions: int = 4, loop: float = 0.1) -> LoadMeter:
+    """Measure a steady load, second by second."""
+    meter = LoadMeter()
+    meter.tick(0.0, sessions, 0.0)
+    for second in range(1, until + 1):
+        meter.add(second - 0.5, batch(busy))
+        meter.tick(float(second), sessions, loop * second)
+    return meter
+
+
+def test_before_anything_is_measured_there_is_no_load():
+    assert LoadMeter().read() == Load(0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("seconds", [3, 10, 1000])
+def test_the_load_is_the_share_of_time_the_device_and_the_loop_worked(seconds):
+    load = measured(seconds, 0.7).read()
+
+    assert load.busy == pytest.approx(0.7)
+    assert load.loop == pytest.approx(0.1)
+    assert load.sessions == 4
+    assert load.seconds == pytest.approx(min(seconds, WINDOW_S))
+
+
+def test_a_load_that_has_ended_is_forgotten():
+    meter = measured(20, 0.9)
+    for second in range(21, 40):
+        meter.tick(float(second), 4, 2.0)
+
+    assert meter.read().busy == 0
+    assert meter.read().loop == 0
+
+
+def test_what_was_not_due_is_no_load():
+    meter = LoadMeter()
+    meter.tick(0.0, 1, 0.0)
+    meter.add(5.0, batch(4.0, due=0.25))
+    meter.tick(10.0, 1, 0.0)
+
+    assert meter.read().busy == pytest.approx(0.1)
+
+
+def test_the_wait_is_that_of_nine_answers_in_ten_and_of_first_attempts_only():
+    meter = LoadMeter()
+    meter.add(0.0, batch(1.0, tuple(n / 100 for n in range(100))))
+    meter.add(0.0, batch(1.0, (60.0,) * 100, lane=Lane.SLOW))
+
+    assert meter.take_wait() == pytest.approx(0.9)
+    assert meter.take_wait() is None, "each answer counts once"
+
+
+def test_files_that_are_answered_before_they_are_due_hide_no_wait():
+    meter = LoadMeter()
+    meter.add(0.0, batch(1.0, (*(-5.0,) * 100, 2.0)))
+
+    assert meter.take_wait() == 2.0
+
+
+def test_memory_is_bounded_by_the_window():
+    meter = measured(5000, 0.5)
+
+    assert len(meter._ticks) <= WINDOW_S + 2
+    assert len(meter._batches) <= WINDOW_S + 2
+
+
+@given(st.lists(st.floats(0, 100, allow_subnormal=False), min_size=1), st.floats(0.01, 0.99))
+def test_a_percentile_is_one_of_the_values_and_not_exceeded_by_that_share(values, share):
+    found = percentile(values, share)
+
+    assert found in values
+    assert sum(value <= found for value in values) >= share * len(values)
+
+
+CROWDED = Outlook(sessions=40, load=Load(0.8, 0.2, 40.0, 10.0), stretch=1.0, late=False)
+
+
+def test_a_stream_is_let_in_as_long_as_it_fits_at_the_widest_interval():
+    assert expected(CROWDED) == pytest.approx(0.82)
+    assert has_room(CROWDED, 0.9)
+    assert not has_room(replace(CROWDED, load=Load(0.9, 0.2, 40.0, 10.0)), 0.9)
+    assert has_room(replace(CROWDED, load=Load(0.98, 0.2, 40.0, 10.0), stretch=2.0), 0.9), "updates can be stretched"
+
+
+def test_a_crowd_is_not_let_in_on_a_measurement_made_before_it_came():
+    few = Outlook(sessions=4, load=Load(0.4, 0.05, 4.0, 10.0), stretch=4.0, late=False)
+
+    assert has_room(few, 0.9)
+    assert not has_room(replace(few, sessions=40), 0.9)
+
+
+def test_an_event_loop_without_time_lets_nobody_in_however_idle_the_device():
+    assert not has_room(replace(CROWDED, load=Load(0.1, 0.95, 40.0, 10.0), stretch=4.0), 0.9)
+
+
+def test_nobody_is_let_in_while_answers_are_late_at_the_widest_interval():
+    assert not has_room(replace(CROWDED, load=Load(0.3, 0.1, 40.0, 10.0), late=True), 0.9)
+
+
+def test_nobody_is_refused_before_anything_is_measured():
+    start = replace(CROWDED, load=Load(1.0, 1.0, 40.0, LEAST_MEASURED_S - 1))
+
+    assert has_room(start, 0.9)
+
+
+def test_a_few_streams_are_let_in_whatever_is_measured():
+    hopeless = Outlook(sessions=FEW - 1, load=Load(1.0, 1.0, 1.0, 10.0), stretch=1.0, late=True)
+
+    assert has_room(hopeless, 0.9)
+    assert not has_room(replace(hopeless, sessions=FEW), 0.9)
+
+
+def test_streams_that_are_silent_take_no_room():
+    assert has_room(Outlook(sessions=500, load=Load(0.01, 0.3, 500.0, 10.0), stretch=4.0, late=False), 0.9)
