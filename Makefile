@@ -52,9 +52,12 @@ units: $(VENV)/.installed-test
 	systemd-analyze verify --man=no "$$folder/streamer.service" "$$folder/streamer.socket"; \
 	systemd-analyze security --no-pager --offline=true --threshold=20 "$$folder/streamer.service" | tail -n 1
 
-bench: $(VENV)/.installed-bench ## measure delays, load, long form, half an hour of speech; writes benchmarks/results/
+bench: $(VENV)/.installed-bench ## measure delays, drafts, load, engines, whole recordings; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.drafts
 	$(BIN)/python -m benchmarks.load
+	$(BIN)/python -m benchmarks.engines
 	$(BIN)/python -m benchmarks.long_form
 	$(BIN)/python -m benchmarks.soak
 

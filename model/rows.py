@@ -16,6 +16,9 @@ COPIES = 4
 """Times it has to come at least."""
 MISSES = 2
 """Passes in a row that may accept no guess before the rest of the draft is given up."""
+PROBE = 6
+"""Guesses that are fed after a wrong one at least; as a rule twice as many as held in the pass before. On a CPU what is
+fed in vain costs time, and where few guesses hold the next wrong one is mostly near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class Row:
         """Tokens to feed that will not be taken back."""
         self.draft = draft
         """Tokens to feed after them that may be."""
+        self._later: list[int] = []
+        """Tokens that may be after those."""
         self.misses = 0
         self._runs = dict.fromkeys(PERIODS, 0)
         self.position = 0
@@ -106,12 +111,22 @@ class Row:
         self.position += fed + index
         self.certain = [token]
         self.misses = 0 if index else self.misses + 1
-        rest = [] if self.misses >= MISSES else realign(draft[index:], token)
-        if not rest and index + 1 < len(choices) and min(token, draft[index]) > eot:
+        self._guess(draft[index:] + self._later, token, width=max(PROBE, 2 * index))
+        if not self.draft and index + 1 < len(choices) and min(token, draft[index]) > eot:
             # A guessed timestamp was a little off: what would have followed it probably follows the right one.
-            rest = [choice for choice, _ in choices[index + 1 :] if choice != eot]
-        self.draft = rest[: self.start.limit - len(self.out.tokens)]
+            self.draft = [choice for choice, _ in choices[index + 1 :] if choice != eot]
+        del self.draft[self.start.limit - len(self.out.tokens) :]
         return index + 1
+
+    def _guess(self, rest: list[int], token: int, width: int) -> None:
+        """Say what of the rest of the draft to feed after `token`, and what later."""
+        if self.misses >= MISSES:
+            rest = []
+        elif rest and rest[0] == token:  # not fed, and right
+            rest = rest[1:]
+        else:
+            rest = realign(rest, token)
+        self.draft, self._later = rest[:width], rest[width:]
 
     def _append(self, token: int) -> None:
         """Add a new token and notice a loop."""

@@ -2,7 +2,7 @@
 
 import torch
 
-from model.rows import MISSES, DecodeRow, Row
+from model.rows import MISSES, PROBE, DecodeRow, Row
 
 EOT, STAMP = 100, 200
 """Text below EOT, timestamps from STAMP on."""
@@ -64,3 +64,27 @@ def test_no_guess_goes_beyond_the_limit():
     one = row([10, 11, 12, 13], limit=3)
     one.receive(choices(10, 19, 0, 0), EOT)
     assert one.draft == [12]
+
+
+def test_after_a_wrong_guess_few_are_fed_and_twice_as_many_as_held_after_that():
+    text = list(range(10, 50))
+    one = row(text)
+    assert one.draft == text  # the first pass takes all
+    one.receive(choices(99, *[0] * len(text)), EOT)
+    assert one.draft == text[1 : 1 + PROBE]
+    one.receive(choices(*text[1 : 2 + PROBE]), EOT)
+    assert one.draft == text[2 + PROBE : 2 + 3 * PROBE]
+    assert one.out.tokens == [99, *text[1 : 2 + PROBE]]
+
+
+def test_no_token_of_the_draft_is_lost_between_passes():
+    text = list(range(10, 50))
+    one = row(text, limit=100)
+    one.receive(choices(99, *[0] * len(text)), EOT)
+    said = text[1:]
+    while said:
+        fed = len(one.draft)
+        answer, said = said[: fed + 1], said[fed + 1 :]
+        one.receive(choices(*answer, *[EOT] * (fed + 1 - len(answer))), EOT)
+    assert one.out.tokens[:40] == [99, *text[1:]]
+    assert one.out.accepted >= 39 - 5
