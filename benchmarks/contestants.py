@@ -16,6 +16,8 @@ from streamer.config import CommitPolicyName, SessionConfig
 
 INTERVAL_MS = 350
 """Between two updates of ours, for the main comparison."""
+SHORT = 0.05
+"""Share of the audio for a row whose words are known, or that is there for its cost."""
 PROGRAMS = ("whisper-streaming", "simulstreaming", "whisper-live")
 """Peers, as options of the command line name their folders."""
 
@@ -29,8 +31,8 @@ class Contestant(Protocol):
         ...
 
     @property
-    def short(self) -> bool:
-        """Whether it hears only the short streams: it is there for its cost."""
+    def share(self) -> float:
+        """Share of the audio that it hears."""
         ...
 
     def __hash__(self) -> int:
@@ -48,7 +50,7 @@ class Ours:
 
     variant: Variant
     model: str
-    short: bool = False
+    share: float = 1.0
 
     @property
     def name(self) -> str:
@@ -71,7 +73,7 @@ class Peer:
     """Name of the class in the module."""
     folder: Path | None
     options: tuple[tuple[str, bool | float], ...] = ()
-    short: bool = False
+    share: float = 1.0
 
     def build(self, work: Path) -> System:
         """Import it only now: most machines do not have it. Raises NotMeasured."""
@@ -96,17 +98,17 @@ def ours(model: str) -> Iterator[Ours]:
     for policy in CommitPolicyName:
         yield Ours(Variant(policy, interval_ms=INTERVAL_MS), model)
         for context, drafts in (("dynamic", False), ("full", True), ("full", False)):
-            yield Ours(Variant(policy, context, drafts, INTERVAL_MS), model, short=True)
+            yield Ours(Variant(policy, context, drafts, INTERVAL_MS), model, share=SHORT)
 
 
-def peers(folders: Mapping[str, Path | None]) -> Iterator[Peer]:
-    """Yield the peers, each with its defaults first; folders: by the names in PROGRAMS."""
+def peers(folders: Mapping[str, Path | None], share: float = 1.0) -> Iterator[Peer]:
+    """Yield the peers, each with its defaults first; folders: by the names in PROGRAMS; share: of the audio."""
     modules = ("local_agreement", "align_att", "whisper_live")
     agreement, align_att, live = (f"benchmarks.peers.{name}" for name in modules)
     streaming, simul, whisper_live = (folders.get(name) for name in PROGRAMS)
-    for options in ((), (("vac", True),)):
-        yield Peer("whisper_streaming", agreement, "LocalAgreement", streaming, options, short=bool(options))
-        yield Peer("SimulStreaming", align_att, "AlignAtt", simul, options, short=bool(options))
+    for options, heard in (((), share), ((("vac", True),), SHORT)):
+        yield Peer("whisper_streaming", agreement, "LocalAgreement", streaming, options, heard)
+        yield Peer("SimulStreaming", align_att, "AlignAtt", simul, options, heard)
     # The demo model gets lost in long windows without timestamps, which is how it decodes (docs/benchmarks.md).
-    yield Peer("SimulStreaming", align_att, "AlignAtt", simul, (("vac", True), ("audio", 10.0)))
-    yield Peer("WhisperLive", live, "RepeatRule", whisper_live)
+    yield Peer("SimulStreaming", align_att, "AlignAtt", simul, (("vac", True), ("audio", 10.0)), share)
+    yield Peer("WhisperLive", live, "RepeatRule", whisper_live, (), share)

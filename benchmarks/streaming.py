@@ -1,7 +1,7 @@
 """Compare streaming systems on the same weights and the same audio: how late, how stable and how right, at what cost.
 
     python -m benchmarks.streaming [--minutes 30] [--processes 2] [--model demo] [--seed 1]
-        [--whisper-streaming FOLDER] [--simulstreaming FOLDER] [--whisper-live FOLDER]
+        [--peers 1] [--whisper-streaming FOLDER] [--simulstreaming FOLDER] [--whisper-live FOLDER]
 
 Recorded digits are joined into streams: continuous speech and short phrases, each without noise and at 20 and 10 dB.
 Every system hears them live in virtual time (`emission.py`): the clock is the audio, and work takes the CPU seconds it
@@ -33,9 +33,6 @@ from benchmarks.heat import Result
 from benchmarks.plot import plot_tradeoff
 from benchmarks.streaming_table import describe, entries, raw
 
-SHORT = 0.05
-"""Share of the audio that a contestant hears which is there for its cost; continuous speech takes more."""
-
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -45,6 +42,7 @@ class Options:
     processes: int
     model: str
     seed: int
+    peers: float
     whisper_streaming: Path | None = None
     simulstreaming: Path | None = None
     whisper_live: Path | None = None
@@ -60,7 +58,7 @@ class Options:
         given = [f"--{name} FOLDER" for name, folder in self.folders.items() if folder is not None]
         command = (
             f"python -m benchmarks.streaming --minutes {self.minutes:g} --processes {self.processes} "
-            f"--model {self.model} --seed {self.seed}"
+            f"--model {self.model} --seed {self.seed} --peers {self.peers:g}"
         )
         return " ".join([command, *given])
 
@@ -69,7 +67,7 @@ def main() -> None:
     """Measure, print and write."""
     options = parse()
     where = machine.describe()
-    found = entries(compare(options, [*peers(options.folders), *ours(options.model)]))
+    found = entries(compare(options, [*peers(options.folders, options.peers), *ours(options.model)]))
     table = describe(options.command, options.model, where, found)
     machine.write("streaming.md", table)
     figures = {"machine": where, "command": options.command, "systems": [raw(entry) for entry in found]}
@@ -86,6 +84,9 @@ def parse() -> Options:
     parser.add_argument("--processes", type=int, default=2, help="streams heard at the same time; one core each")
     parser.add_argument("--model", default="demo")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--peers", type=float, default=1, help="share of the audio for peers, which take most of the time"
+    )
     for name in PROGRAMS:
         parser.add_argument(f"--{name}", type=Path, metavar="FOLDER", help="where a clone of it lies")
     return Options(**vars(parser.parse_args()))
@@ -93,18 +94,18 @@ def parse() -> Options:
 
 def compare(options: Options, contestants: list[Contestant]) -> list[Result]:
     """Let everyone hear every stream that is meant for it, and show how far it is."""
-    long = conditions(options.minutes, options.seed)
-    short = conditions(options.minutes * SHORT, options.seed)
+    shares = {contestant.share for contestant in contestants}
+    streams = {share: conditions(options.minutes * share, options.seed) for share in shares}
+    everything = [stream for some in streams.values() for stream in some]
     with tempfile.TemporaryDirectory() as folder, processes(options.processes) as pool:
-        streams = [*long, *short]
-        print(f"offline: {len(streams)} streams, {options.minutes * (1 + SHORT):g} minutes …", flush=True)
-        heard = list(pool.map(heat.listen_offline, [options.model] * len(streams), streams))
-        offline: dict[Condition, tuple[str, ...]] = dict(zip(streams, heard, strict=True))
+        print(f"offline: {len(everything)} streams, {options.minutes * sum(shares):g} minutes …", flush=True)
+        heard = list(pool.map(heat.listen_offline, [options.model] * len(everything), everything))
+        offline: dict[Condition, tuple[str, ...]] = dict(zip(everything, heard, strict=True))
         # The costly ones first, so that no process waits for the other at the end.
         jobs = [
             pool.submit(heat.compete, contestant, condition, offline[condition], Path(folder))
-            for contestant in sorted(contestants, key=lambda contestant: contestant.short)
-            for condition in (short if contestant.short else long)
+            for contestant in sorted(contestants, key=lambda contestant: -contestant.share)
+            for condition in streams[contestant.share]
         ]
         results = list(followed(jobs))
     return sorted(results, key=lambda result: contestants.index(result.contestant))

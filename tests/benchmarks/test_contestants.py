@@ -20,7 +20,7 @@ def test_every_policy_context_and_draft_setting_is_compared_at_one_interval():
 
 def test_the_defaults_hear_all_of_the_audio():
     default = SessionConfig()
-    heard = {(one.variant.policy, one.variant.interval_ms) for one in ours("demo") if not one.short}
+    heard = {(one.variant.policy, one.variant.interval_ms) for one in ours("demo") if one.share == 1}
 
     assert (default.commit_policy, default.update_interval_ms) in heard
     assert {(policy, INTERVAL_MS) for policy in CommitPolicyName} <= heard

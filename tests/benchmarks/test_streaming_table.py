@@ -12,7 +12,7 @@ from benchmarks.streaming_table import describe, entries, raw
 @dataclass(frozen=True)
 class Someone:
     name: str
-    short: bool = False
+    share: float = 1.0
 
     def build(self, work):
         raise AssertionError("nobody is built here")
