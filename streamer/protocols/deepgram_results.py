@@ -14,6 +14,7 @@ from typing import Any
 
 from model.types import SAMPLE_RATE, Word
 from streamer import events
+from streamer.protocols.plain import bare
 
 Frame = dict[str, Any]
 CHANNEL = [0, 1]
@@ -167,10 +168,3 @@ class Results:
             "confidence": round(word.probability, 4),
             "punctuated_word": raw if self._wanted.plain else text,
         }
-
-
-def bare(text: str) -> str:
-    """Return a word without capitals and the punctuation around it; punctuation alone stays as it is."""
-    first = next((index for index, letter in enumerate(text) if letter.isalnum()), 0)
-    last = next((index for index in range(len(text), 0, -1) if text[index - 1].isalnum()), len(text))
-    return text[first:last].lower()

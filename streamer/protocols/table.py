@@ -11,6 +11,9 @@ from streamer.protocols import deepgram, openai_beta, openai_realtime
 from streamer.protocols.commands import Codec
 from streamer.protocols.handshake import Handshake, House
 from streamer.protocols.native import NativeCodec
+from streamer.protocols.pathless import PathlessCodec
+from streamer.protocols.vosk import VoskCodec
+from streamer.protocols.whisperlive import WhisperLiveCodec
 
 NATIVE_SUBPROTOCOL = "streamer.v1"
 
@@ -73,4 +76,7 @@ PROTOCOLS = (
         refusal=deepgram_refusal,
         greeting=lambda handshake: {"dg-request-id": handshake.session},
     ),
+    WireProtocol("/vosk", VoskCodec, (), busy_over_http=True),
+    WireProtocol("/whisperlive", WhisperLiveCodec, (), busy_over_http=True),
+    WireProtocol("/", PathlessCodec, (), busy_over_http=True),
 )

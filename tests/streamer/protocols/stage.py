@@ -59,10 +59,10 @@ class Stage:
     def settle(self) -> list[dict[str, Any]]:
         """Let the recognizer answer everything."""
         before = len(self.told)
-        self._take()
+        self.take()
         while (request := self.session.next_request()) is not None:
             self.session.receive_hypothesis(self.answer(self.recognizer.answer(request)))
-            self._take()
+            self.take()
         return self.told[before:]
 
     def answer(self, hypothesis: Hypothesis) -> Hypothesis:
@@ -93,7 +93,8 @@ class Stage:
             case Stop():
                 self.session.receive_eof()
 
-    def _take(self) -> None:
+    def take(self) -> None:
+        """Let the codec tell of what happened, without asking the recognizer."""
         for event in self.session.events():
             self._tell(self.codec.encode(event))
 

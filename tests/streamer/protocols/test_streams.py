@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -13,20 +14,37 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from model.types import SAMPLE_RATE
-from streamer.config import ServerConfig
+from model.recognizer import WhisperRecognizer
+from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples
+from streamer.config import Config, ServerConfig
 from streamer.protocols.table import PROTOCOLS
 from streamer.server import Server
+from tests.digits import errors, needs_recordings, say
 from tests.fakes import silence, speak
 from tests.streamer.harness import RippleRecognizer, connected, listen, metric, push, running, s16, sentence
 from tests.streamer.protocols.stage import append, appends, pcm
 
 REALTIME, LISTEN = "/v1/realtime?intent=transcription", "/v1/listen?encoding=linear16&sample_rate=16000"
-PATHS = ("/v1/stream", REALTIME, LISTEN)
+VOSK, WHISPERLIVE, PATHLESS = "/vosk", "/whisperlive", "/"
+PATHS = ("/v1/stream", REALTIME, LISTEN, VOSK, WHISPERLIVE, PATHLESS)
 SPEECH = np.concatenate([sentence(1, 2, 3), sentence(4, 5)])
 TOKEN = "a-token-that-nobody-guesses"
 GUARDED = ServerConfig(port=0, token=TOKEN)
 COMPLETED = "conversation.item.input_audio_transcription.completed"
+
+
+class BusyRecognizer(RippleRecognizer):
+    """Answers nobody until it is free."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+        self.free.set()
+
+    def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
+        """Wait, then answer."""
+        self.free.wait()
+        return super().transcribe(batch)
 
 
 @asynccontextmanager
@@ -59,19 +77,85 @@ async def listen_words(server: Server) -> list[str]:
     return " ".join(m["channel"]["alternatives"][0]["transcript"] for m in heard.of("Results")).split()
 
 
-async def native_words(server: Server) -> list[str]:
+async def lockstep(socket: ClientConnection, audio: bytes, size: int = 3_200) -> list[dict[str, Any]]:
+    """Send each message when the one before it is answered, as Vosk's clients do; return the answers."""
+    await socket.send(json.dumps({"config": {"sample_rate": SAMPLE_RATE}}))
+    answers = []
+    for message in [*(audio[at : at + size] for at in range(0, len(audio), size)), '{"eof" : 1}']:
+        await socket.send(message)
+        answers.append(json.loads(await socket.recv()))
+    return answers
+
+
+async def vosk_words(server: Server, path: str = VOSK, speech: Samples = SPEECH) -> list[str]:
+    """What Vosk's makes of it."""
+    async with opened(server, path) as socket:
+        answers = await lockstep(socket, s16(speech))
+        await socket.wait_closed()
+    assert socket.close_code == 1000
+    return " ".join(answer.get("text", "") for answer in answers).split()
+
+
+def as_floats(audio: Samples) -> bytes:
+    """The samples that 16-bit integers leave of audio, as floats."""
+    return (np.round(audio * 32_767) / 32_768).astype("<f4").tobytes()
+
+
+async def whisperlive_words(server: Server, path: str = WHISPERLIVE, speech: Samples = SPEECH) -> list[str]:
+    """What WhisperLive's makes of it."""
+    async with opened(server, path) as socket, asyncio.TaskGroup() as group:
+        await socket.send(json.dumps({"uid": "me", "language": "en"}))
+        assert json.loads(await socket.recv())["message"] == "SERVER_READY"
+        group.create_task(push(socket, [as_floats(speech), b"END_OF_AUDIO"]))
+        heard = await listen(socket)
+    assert heard.code == 1000
+    return " ".join(segment["text"] for segment in heard.messages[-1]["segments"]).split()
+
+
+async def pathless_words(server: Server) -> list[str]:
+    """What both make of it for clients that know no path; they must not differ."""
+    locked, live = await vosk_words(server, PATHLESS), await whisperlive_words(server, PATHLESS)
+    assert locked == live
+    return live
+
+
+async def native_words(server: Server, speech: Samples = SPEECH) -> list[str]:
     """And ours."""
     async with connected(server) as socket, asyncio.TaskGroup() as group:
-        group.create_task(push(socket, [{"type": "start"}, s16(SPEECH), {"type": "stop"}]))
+        group.create_task(push(socket, [{"type": "start", "language": "en"}, s16(speech), {"type": "stop"}]))
         heard = await listen(socket)
     return " ".join(heard.finals).split()
 
 
+WORDS = (native_words, realtime_words, listen_words, vosk_words, whisperlive_words, pathless_words)
+
+
 async def test_every_protocol_gives_the_same_words() -> None:
     async with running(recognizer=RippleRecognizer()) as server:
-        said = [await words(server) for words in (native_words, realtime_words, listen_words)]
+        said = [await words(server) for words in WORDS]
 
     assert said == [["w1", "w2", "w3", "w4", "w5"]] * len(PROTOCOLS)
+
+
+@needs_recordings
+@pytest.mark.timeout(180)
+async def test_spoken_digits_are_the_same_words_in_lockstep_and_in_segments() -> None:
+    said = say("jackson", 5, seed=8)
+    recognizer = WhisperRecognizer.load("demo", device="cpu", threads=1)
+    server = Server(Config(server=ServerConfig(port=0, drain_timeout_s=0)), recognizer, {})
+    ready = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.run(lambda _: ready.set()))
+        await ready.wait()
+        heard = [
+            await native_words(server, said.audio),
+            await vosk_words(server, "/vosk?language=en", said.audio),
+            await whisperlive_words(server, "/", said.audio),
+        ]
+        server.stop()
+
+    assert heard[1:] == heard[:1] * 2
+    assert errors([word.strip(",.").lower() for word in heard[0]], list(said.words)) <= 1
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -100,6 +184,8 @@ async def test_without_the_token_nobody_gets_in(path: str, token: str) -> None:
         (LISTEN, {"Authorization": f"Token {TOKEN}"}, None, None),
         (LISTEN, {"Authorization": f"token {TOKEN}"}, None, None),
         (LISTEN, {"Authorization": f"Bearer {TOKEN}"}, None, None),
+        (VOSK, {"Authorization": f"Bearer {TOKEN}"}, None, None),
+        (PATHLESS, {"Authorization": f"Bearer {TOKEN}"}, None, None),
         (LISTEN, {}, ["token", TOKEN], "token"),
         (LISTEN, {}, ["bearer", TOKEN, "x-deepgram-session-id", "id"], "bearer"),
         ("/v1/stream", {}, ["streamer.v1", f"bearer.{TOKEN}"], "streamer.v1"),
@@ -154,9 +240,10 @@ async def test_a_full_server_says_so_in_the_words_of_each_protocol() -> None:
         await first.recv()
         async with opened(server, REALTIME) as socket:
             heard = await listen(socket)
-        with pytest.raises(InvalidStatus) as caught:
-            async with opened(server, LISTEN):
-                pass
+        for path in (VOSK, WHISPERLIVE, PATHLESS, LISTEN):
+            with pytest.raises(InvalidStatus) as caught:
+                async with opened(server, path):
+                    pass
 
     assert heard.of("error")[0]["error"]["code"] == "rate_limit_exceeded"
     assert (heard.code, heard.reason) == (1013, "server_error.rate_limit_exceeded")
@@ -197,6 +284,35 @@ async def test_a_server_that_goes_away_completes_what_it_has_heard() -> None:
 
     assert [message["transcript"] for message in heard.of(COMPLETED)] == ["w1 w2"]
     assert heard.code == 1012
+
+
+async def test_a_server_that_goes_away_tells_a_vosk_client_what_it_has_heard() -> None:
+    async with running(recognizer=RippleRecognizer()) as server, opened(server, VOSK) as socket:
+        await socket.send(json.dumps({"config": {"sample_rate": SAMPLE_RATE}}))
+        await socket.send(s16(speak([1, 2])))
+        await socket.recv()
+        server.stop()
+        heard = await listen(socket)
+
+    assert [message["text"] for message in heard.messages] == ["w1 w2"]
+    assert heard.code == 1012
+
+
+async def test_a_vosk_client_is_answered_while_the_recognizer_is_busy() -> None:
+    recognizer = BusyRecognizer()
+    async with running(recognizer=recognizer) as server, opened(server, VOSK) as socket:
+        recognizer.free.clear()
+        await socket.send(json.dumps({"config": {"sample_rate": SAMPLE_RATE}}))
+        answers: list[dict[str, Any]] = []
+        for at in range(0, len(SPEECH), 1_600):
+            await socket.send(s16(SPEECH[at : at + 1_600]))
+            answers.append(json.loads(await socket.recv()))
+        recognizer.free.set()
+        await socket.send('{"eof": 1}')
+        last = json.loads(await socket.recv())
+
+    assert answers == [{"partial": ""}] * len(answers)
+    assert last["text"] == "w1 w2 w3 w4 w5"
 
 
 async def test_a_client_that_says_nothing_is_closed_in_the_words_of_its_protocol() -> None:
