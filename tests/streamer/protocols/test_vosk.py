@@ -51,7 +51,7 @@ def word(text: str, start: int, end: int, probability: float = 0.5) -> Word:
 GOOD = {"conf": 0.5, "start": 0.125, "end": 0.25, "word": "Good,"}
 DAY = {"conf": 1.0, "start": 0.25, "end": 0.5, "word": "day."}
 HELLO = {"conf": 0.75, "start": 1.25, "end": 1.5, "word": "Hello."}
-SAID = [
+SAID: list[events.Event] = [
     events.SpeechStarted(1, 1_600),
     events.Partial(1, "Good", 2_000, 4_000),
     events.Commit(1, 1, "Good,", 2_000, 4_000, (word(" Good,", 2_000, 4_000),)),
@@ -60,7 +60,7 @@ SAID = [
     events.Commit(2, 1, " day.", 4_000, 8_000, (word(" day.", 4_000, 8_000, 1.0),)),
     events.Final(1, "Good, day.", 1_600, 16_000, "en"),
 ]
-MORE = [
+MORE: list[events.Event] = [
     events.SpeechStarted(2, 16_000),
     events.Warned("window_full", "…"),
     events.Gap(16_000, 20_000, "recognition failed"),
