@@ -100,7 +100,7 @@ def test_every_setting_can_be_made_in_the_environment(settings, monkeypatch):
         "STREAMER_ENDPOINT_VAD_AGGRESSIVENESS": "3", "STREAMER_SESSION_PROMPT_TOKENS": "7",
         "STREAMER_SESSION_TRIM_AFTER_MS": "9000", "STREAMER_SESSION_MAX_BACKLOG_MS": "36000",
         "STREAMER_SERVER_MAX_MESSAGE_BYTES": "5000", "STREAMER_SERVER_MAX_LOAD": "0.5",
-        "STREAMER_SESSION_COMMIT_POLICY": "attention", "STREAMER_SESSION_ATTENTION_PROBABILITY": "0.5",
+        "STREAMER_SESSION_COMMIT_POLICY": "agreement", "STREAMER_SESSION_ATTENTION_PROBABILITY": "0.5",
         "STREAMER_HTTP_HANGOVER_MS": "900", "STREAMER_HTTP_MAX_UPLOAD_BYTES": "5000",
     }  # fmt: skip
     for section, kind in get_type_hints(Config).items():

@@ -412,10 +412,10 @@ class Deaf(Stage):
 
     def settle(self) -> list[dict[str, Any]]:
         before = len(self.told)
-        self._take()
+        self.take()
         while self.session.next_request() is not None:
             self.session.receive_failure("recognition failed")
-            self._take()
+            self.take()
         return self.told[before:]
 
     def answer(self, hypothesis: Hypothesis) -> Hypothesis:
