@@ -18,6 +18,7 @@ from model.attention import WhisperAttention
 from model.cache import LayerCache
 from model.config import WhisperConfig
 from model.dropout import dropout
+from model.feed_forward import FeedForward
 
 Store: TypeAlias = Callable[[LayerCache, Tensor, Tensor], tuple[Tensor, Tensor]]
 """Puts new keys and values where they belong and returns what the queries are to see."""
@@ -37,7 +38,7 @@ class Sight:
     """Whether the weights of all heads are wanted."""
 
 
-class WhisperDecoderLayer(nn.Module):
+class WhisperDecoderLayer(FeedForward):
     """Self-attention, cross-attention and feed-forward, each behind a layer norm and a residual."""
 
     def __init__(self, config: WhisperConfig) -> None:
@@ -101,12 +102,6 @@ class WhisperDecoderLayer(nn.Module):
             if heads:
                 weights = _seen(q, keys, sight.audio, heads)
         return x + dropout(mixed, self.dropout, training=self.training), weights
-
-    def feed_forward(self, x: Tensor) -> Tensor:
-        """Apply the position-wise network."""
-        inner = self.activation(self.fc1(self.final_layer_norm(x)))
-        inner = self.fc2(dropout(inner, self.activation_dropout, training=self.training))
-        return x + dropout(inner, self.dropout, training=self.training)
 
 
 def _seen(q: Tensor, keys: Tensor, mask: Tensor | None, heads: Sequence[int]) -> Tensor:

@@ -16,6 +16,7 @@ from model.activations import ACTIVATIONS
 from model.attention import WhisperAttention
 from model.config import WhisperConfig
 from model.dropout import dropout
+from model.feed_forward import FeedForward
 from model.int8 import CHUNK, Int8Linear
 from model.outputs import BaseModelOutput
 from model.traces import Traces
@@ -31,7 +32,7 @@ def sinusoids(length: int, channels: int, max_timescale: float = 10000.0) -> Ten
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-class WhisperEncoderLayer(nn.Module):
+class WhisperEncoderLayer(FeedForward):
     """Self-attention and feed-forward, each behind a layer norm and a residual."""
 
     def __init__(self, config: WhisperConfig) -> None:
@@ -59,14 +60,10 @@ class WhisperEncoderLayer(nn.Module):
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """Apply the position-wise network, where that is faster to some positions at a time."""
+        feed = super().feed_forward
         if not isinstance(self.fc1, Int8Linear):
-            return self._feed(x)
-        return torch.cat([self._feed(part) for part in x.split(CHUNK, dim=1)], dim=1)
-
-    def _feed(self, x: Tensor) -> Tensor:
-        inner = self.activation(self.fc1(self.final_layer_norm(x)))
-        inner = self.fc2(dropout(inner, self.activation_dropout, training=self.training))
-        return x + dropout(inner, self.dropout, training=self.training)
+            return feed(x)
+        return torch.cat([feed(part) for part in torch.split(x, CHUNK, dim=1)], dim=1)
 
 
 class WhisperEncoder(nn.Module):

@@ -85,7 +85,7 @@ class StepSource:
         self.lookahead = stepping.lookahead
         self._dimensions = Dimensions.of(decoder, len(self._heads))
         self._arena = CacheArena(decoder, self._dimensions, stepping.budget) if stepping.capture else None
-        self._graphs: OrderedDict[Shape, GraphedStep] = OrderedDict()
+        self._graphs: OrderedDict[Shape, CountedStep] = OrderedDict()
         self._generation = 0
         self._shape: Shape | None = None
         """Of the cache that is in the arena, with the rows it was opened with."""
@@ -152,7 +152,7 @@ class StepSource:
             return None
         return shape
 
-    def _captured(self, shape: Shape) -> GraphedStep | None:
+    def _captured(self, shape: Shape) -> CountedStep | None:
         """Capture the step of a shape; None if that cannot be done."""
         if self._capture is None or self._arena is None:
             return None
@@ -166,47 +166,27 @@ class StepSource:
             self._capture = None
             return None
         self.counters.captures += 1
-        return GraphedStep(step, replay, self.counters)
+        return CountedStep(step, replay, self.counters)
 
     def _plain(self, place: StepPlace, reason: Reason) -> Step:
-        return PlainStep(self._step(place), reason, self.counters)
+        step = self._step(place)
+        return CountedStep(step, step, self.counters, reason)
 
     def _step(self, place: StepPlace) -> DecodeStep:
         return DecodeStep(self._decoder, self._head, self._rules, self._heads, place)
 
 
-class GraphedStep:
-    """A step that a graph makes."""
+class CountedStep:
+    """A step, advanced by a graph or operation by operation, and counted."""
 
-    def __init__(self, step: DecodeStep, replay: Replay, counters: StepCounters) -> None:
-        """step: what was captured, which says where the graph reads and writes."""
+    def __init__(
+        self, step: DecodeStep, advance: Callable[[], None], counters: StepCounters, reason: Reason | None = None
+    ) -> None:
+        """advance: a replay of what was captured of `step`, or `step` itself; reason: why there is no graph."""
         self._step = step
-        self._replay = replay
+        self._advance = advance
         self._counters = counters
-
-    @property
-    def place(self) -> StepPlace:
-        """Where it reads and writes."""
-        return self._step.place
-
-    def load(self, rows: Sequence[Row]) -> None:
-        """Put rows into the first places."""
-        self._step.load(rows)
-
-    def __call__(self) -> None:
-        """Advance every row by one token."""
-        self._replay()
-        self._counters.replays += 1
-
-
-class PlainStep:
-    """A step launched operation by operation, and counted."""
-
-    def __init__(self, step: DecodeStep, reason: Reason, counters: StepCounters) -> None:
-        """reason: why there is no graph."""
-        self._step = step
         self._reason = reason
-        self._counters = counters
 
     @property
     def place(self) -> StepPlace:
@@ -219,8 +199,11 @@ class PlainStep:
 
     def __call__(self) -> None:
         """Advance every row by one token."""
-        self._step()
-        self._counters.eager[self._reason] += 1
+        self._advance()
+        if self._reason is None:
+            self._counters.replays += 1
+        else:
+            self._counters.eager[self._reason] += 1
 
 
 class GraphCapture:

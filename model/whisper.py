@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from model.cache import DecoderCache
 from model.config import WhisperConfig
@@ -146,7 +145,8 @@ class WhisperForConditionalGeneration(WhisperGeneration, LanguageHead):
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., d_model) -> (..., vocab_size)."""
         if self.vocabulary is None:
-            return F.linear(hidden, self.proj_out.weight)
+            projected: Tensor = self.proj_out(hidden)
+            return projected
         return self.vocabulary(hidden.flatten(0, -2)).view(*hidden.shape[:-1], -1)
 
     def forward(  # noqa: PLR0917  # the reference's signature
@@ -191,8 +191,7 @@ class WhisperForConditionalGeneration(WhisperGeneration, LanguageHead):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        read: Tensor = inner.last_hidden_state
-        logits: Any = self.proj_out(read) if self.vocabulary is None else self.logits(read)
+        logits: Any = self.logits(inner.last_hidden_state)
         loss = None if labels is None else token_loss(logits, labels)
         output = Seq2SeqLMOutput(**({"loss": loss, "logits": logits} | dict(list(inner.items())[1:])))
         as_output = self.config.return_dict if return_dict is None else return_dict
