@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager
 
+from streamer.audio import AudioError
 from streamer.protocols.commands import Close, ErrorCode, ProtocolError
 
 MAX_HOTWORDS, MAX_HOTWORD_CHARACTERS = 100, 64
@@ -20,6 +22,15 @@ def shorten(words: str) -> str:
 def refuse(complaint: str) -> ProtocolError:
     """Return the error for a value that is not allowed."""
     return ProtocolError(ErrorCode.BAD_VALUE, complaint, Close.NOT_ALLOWED)
+
+
+@contextmanager
+def readable_audio(close: Close = Close.UNREADABLE) -> Generator[None]:
+    """Raise ProtocolError, which closes with `close`, for audio that cannot be read."""
+    try:
+        yield
+    except AudioError as error:
+        raise ProtocolError(ErrorCode.BAD_SAMPLES, str(error), close) from None
 
 
 def check_range(name: str, value: int, low: int, high: int) -> None:

@@ -12,8 +12,9 @@ import msgspec
 
 from model.types import SAMPLE_RATE, Samples
 from streamer import events
-from streamer.audio import AudioDecoder, AudioError
+from streamer.audio import AudioDecoder
 from streamer.protocols import deepgram_options
+from streamer.protocols.checks import readable_audio
 from streamer.protocols.commands import (
     Audio,
     Close,
@@ -26,7 +27,8 @@ from streamer.protocols.commands import (
     ProtocolError,
     Stop,
 )
-from streamer.protocols.deepgram_results import Frame, Results, Wanted
+from streamer.protocols.deepgram_results import Results, Wanted
+from streamer.protocols.frames import Frame, write_frame
 from streamer.protocols.handshake import Handshake, HandshakeError, House
 from streamer.protocols.wav_header import WavHeader
 
@@ -34,7 +36,6 @@ SUBPROTOCOLS = ("token", "bearer")
 MARKER = "deepgram"
 TICK = SAMPLE_RATE // 10
 """Samples between two looks at the clock for UtteranceEnd."""
-ENCODER = msgspec.json.Encoder()
 DECODER = msgspec.json.Decoder()
 REASONS = {
     ErrorCode.IDLE_TIMEOUT: (Close.OUR_FAULT, "net0001"),
@@ -103,9 +104,9 @@ class DeepgramCodec:
         """Yield the messages for an event."""
         frames = self._answers.popleft()(event.at) if isinstance(event, events.Marked) else self._results.receive(event)
         for frame in frames:
-            yield text(frame)
+            yield write_frame(frame)
         if isinstance(event, events.Done):
-            yield text(self._metadata(event.audio))
+            yield write_frame(self._metadata(event.audio))
 
     def refuse(self, error: ProtocolError) -> Iterator[Message]:
         """Say nothing: the reason of the close says it."""
@@ -121,7 +122,7 @@ class DeepgramCodec:
 
     def _decode_audio(self, data: bytes) -> Iterator[Command]:
         self._hash.update(data)
-        try:
+        with readable_audio(Close.NOT_ALLOWED):
             if self._decoder is None:
                 found = self._header.receive(data)
                 if found is None:
@@ -132,8 +133,6 @@ class DeepgramCodec:
             for samples in self._decoder.decode(data):
                 yield Audio(samples)
                 yield from self._tick(len(samples))
-        except AudioError as error:
-            raise ProtocolError(ErrorCode.BAD_SAMPLES, str(error), Close.NOT_ALLOWED) from None
 
     def _tick(self, samples: int) -> Iterator[Command]:
         """Look at the audio's clock now and then, if somebody wants to know of silence."""
@@ -220,8 +219,3 @@ def texts(value: object) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise HandshakeError("keyterms must be a list of texts")
     return value
-
-
-def text(frame: Frame) -> str:
-    """Return a message as JSON."""
-    return ENCODER.encode(frame).decode()

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from model.types import SAMPLE_RATE, Word
 from streamer import events
+from streamer.protocols.frames import Frame
 from streamer.protocols.plain import bare
 
-Frame = dict[str, Any]
 CHANNEL = [0, 1]
 
 

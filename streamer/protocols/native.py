@@ -10,7 +10,7 @@ import msgspec
 from model.types import SAMPLE_RATE, Samples, Task
 from model.types import Word as HeardWord
 from streamer import events
-from streamer.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioDecoder, AudioError, Encoding
+from streamer.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioDecoder, Encoding
 from streamer.hotwords import with_hotwords
 from streamer.protocols import messages
 from streamer.protocols.checks import (
@@ -19,6 +19,7 @@ from streamer.protocols.checks import (
     check_languages,
     check_length,
     check_range,
+    readable_audio,
     shorten,
 )
 from streamer.protocols.commands import (
@@ -128,11 +129,9 @@ class NativeCodec:
 
     def _decode_audio(self, data: bytes) -> Iterator[Command]:
         decoder = self._open_audio("audio")
-        try:
+        with readable_audio():
             for samples in decoder.decode(data):
                 yield Audio(samples)
-        except AudioError as error:
-            raise ProtocolError(ErrorCode.BAD_SAMPLES, str(error), Close.UNREADABLE) from None
 
     def _flush(self, flush: messages.Flush) -> Iterator[Command]:
         decoder = self._open_audio("flush")

@@ -12,18 +12,15 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import log
-from typing import Any
 
 from model.types import SAMPLE_RATE, Word
 from streamer import events
+from streamer.protocols.frames import Frame
 
 LEAST_AUDIO = SAMPLE_RATE // 10
 """Samples that a commit needs: 100 ms."""
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 LEAST_PROBABILITY = 1e-10
-
-Frame = dict[str, Any]
-"""A message but for its event_id."""
 
 
 @dataclass(slots=True)

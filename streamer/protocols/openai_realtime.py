@@ -37,8 +37,9 @@ from streamer.protocols.commands import (
     Message,
     ProtocolError,
 )
+from streamer.protocols.frames import Frame, write_frame
 from streamer.protocols.handshake import Handshake, HandshakeError, House, language_code
-from streamer.protocols.openai_items import Conversation, Frame
+from streamer.protocols.openai_items import Conversation
 from streamer.protocols.openai_session import Settings
 from streamer.protocols.openai_shapes import SettingError, parse
 
@@ -55,7 +56,6 @@ CODES = {
     ErrorCode.IDLE_TIMEOUT: ("invalid_request_error", "session_expired"),
 }
 """Type and code of what ends a session; anything else is an internal error."""
-ENCODER = msgspec.json.Encoder()
 DECODER = msgspec.json.Decoder()
 
 
@@ -209,7 +209,7 @@ class OpenAIRealtimeCodec:
     def _text(self, frame: Frame) -> str:
         """Return a message as JSON, numbered."""
         self._told += 1
-        return ENCODER.encode({"event_id": f"event_{self._session}_{self._told}", **frame}).decode()
+        return write_frame({"event_id": f"event_{self._session}_{self._told}", **frame})
 
 
 def read(message: Message) -> dict[str, Any]:

@@ -15,14 +15,13 @@ from collections.abc import Iterator
 
 from model.types import Samples
 from streamer import events
-from streamer.audio import AudioDecoder, AudioError, Encoding
-from streamer.protocols.checks import refuse
+from streamer.audio import AudioDecoder, Encoding
+from streamer.protocols.checks import readable_audio, refuse
 from streamer.protocols.commands import (
     Audio,
     Close,
     Command,
     Configure,
-    ErrorCode,
     Flush,
     Mark,
     Message,
@@ -130,7 +129,7 @@ class VoskCodec:
 
     def _decode_audio(self, data: bytes) -> Iterator[Command]:
         """Decode samples; a file is sent by some clients with its header, which then says what they are."""
-        try:
+        with readable_audio():
             if data and not self._begun:
                 self._begun = True
                 if data.startswith(WAV):
@@ -146,8 +145,6 @@ class VoskCodec:
             if self._decoder is not None:
                 for samples in self._decoder.decode(data):
                     yield Audio(samples)
-        except AudioError as error:
-            raise ProtocolError(ErrorCode.BAD_SAMPLES, str(error), Close.UNREADABLE) from None
 
     def _flush(self) -> Iterator[Command]:
         if self._decoder is not None:

@@ -9,9 +9,9 @@ import msgspec
 
 from model.types import SAMPLE_RATE, Samples, Task
 from streamer import events
-from streamer.audio import AudioDecoder, AudioError, Encoding
+from streamer.audio import AudioDecoder, Encoding
 from streamer.hotwords import with_hotwords
-from streamer.protocols.checks import check_choice, shorten
+from streamer.protocols.checks import check_choice, readable_audio, shorten
 from streamer.protocols.commands import Audio, Close, Command, Configure, ErrorCode, Mark, Message, ProtocolError, Stop
 from streamer.protocols.frames import write_frame
 from streamer.protocols.handshake import Handshake, House
@@ -77,10 +77,8 @@ class WhisperLiveCodec:
             self._stopped = True
             yield Stop()
         elif isinstance(message, bytes):
-            try:
+            with readable_audio():
                 yield from map(Audio, self._decoder.decode(message))
-            except AudioError as error:
-                raise ProtocolError(ErrorCode.BAD_SAMPLES, str(error), Close.UNREADABLE) from None
 
     def leftover(self) -> Iterator[Samples]:
         """Yield nothing: at 16 kHz nothing is held back."""
