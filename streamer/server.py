@@ -10,8 +10,6 @@ from collections.abc import Callable, Generator, MutableMapping
 from contextlib import contextmanager, suppress
 
 import numpy as np
-from starlette.websockets import WebSocket
-
 from model.types import SAMPLE_RATE, DecodeRequest, Recognizer
 from streamer.access import Access, read_token
 from streamer.admission import Admission
@@ -96,7 +94,8 @@ class Server:
             open_session=self._open_session,
         )
         house = House(self._card.name, self._card.languages, self._card.tasks, config.endpoint)
-        streams = Streams(access, self.admission, self.metrics, house, self._connect)
+        send_timeout_s = config.server.send_timeout_s
+        streams = Streams(access, self.admission, self.metrics, house, self._connect, send_timeout_s=send_timeout_s)
         routes = Routes(self.admission, self.metrics, [*streams.routes(), *uploads])
         self._listener = Listener(TransportConfig(routes.application(), config.server))
         self.metrics.ready.set_function(lambda: float(self.admission.ready))
@@ -171,10 +170,10 @@ class Server:
             group.create_task(self.admission.drain(self._config.server.drain_timeout_s))
             group.create_task(self.files.drain(self._config.server.drain_timeout_s))
 
-    def _connect(self, websocket: WebSocket, session: str, codec: Codec) -> Connection:
+    def _connect(self, wire: Wire, session: str, codec: Codec) -> Connection:
         return Connection(
             session=session,
-            wire=Wire(websocket, self._config.server.send_timeout_s, websocket.state.abort),
+            wire=wire,
             codec=codec,
             engine=self.engine,
             governor=self.governor,

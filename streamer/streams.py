@@ -19,6 +19,7 @@ from streamer.metrics import Metrics
 from streamer.protocols.commands import Codec, ErrorCode
 from streamer.protocols.handshake import Handshake, HandshakeError, House
 from streamer.protocols.table import PROTOCOLS, WireProtocol
+from streamer.wire import WebSocketWire, Wire
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +35,20 @@ class Streams:
         admission: Admission,
         metrics: Metrics,
         house: House,
-        connect: Callable[[WebSocket, str, Codec], Connection],
+        connect: Callable[[Wire, str, Codec], Connection],
+        *,
+        send_timeout_s: float,
     ) -> None:
-        """`connect` makes the connection of a session, by its name, for a WebSocket that is accepted."""
+        """`connect` makes the connection of a session, by its name, for a WebSocket that is accepted.
+
+        `send_timeout_s` is the time that a client has to take a message.
+        """
         self._access = access
         self._admission = admission
         self._metrics = metrics
         self._house = house
         self._connect = connect
+        self._send_timeout_s = send_timeout_s
 
     def routes(self) -> list[BaseRoute]:
         """Return one route a protocol."""
@@ -67,7 +74,8 @@ class Streams:
             await deny(websocket, protocol, handshake, 429 if refusal.code in NO_ROOM else 503, refusal.message)
             return
         await accept(websocket, protocol, handshake)
-        connection = self._connect(websocket, handshake.session, codec)
+        wire = WebSocketWire(websocket, self._send_timeout_s, websocket.state.abort)
+        connection = self._connect(wire, handshake.session, codec)
         if refusal is not None:
             self._metrics.refusal(refusal.code)
             logger.info("refused: %s", refusal.message, extra={"close": int(refusal.close)})

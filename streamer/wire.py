@@ -1,9 +1,10 @@
-"""One WebSocket as a connection sees it: messages in, messages out, each with a limit of time, and an end."""
+"""One client as a connection sees it: messages in, messages out, each with a limit of time, and an end."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Protocol
 
 from starlette.types import Message as StarletteMessage
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -24,8 +25,27 @@ class Disconnected(Exception):  # noqa: N818  # not an error: clients leave
         self.slow = slow
 
 
-class Wire:
-    """An accepted WebSocket. Once the client is gone, every call raises Disconnected."""
+class Wire(Protocol):
+    """What carries messages. Once the client is gone, every call raises Disconnected."""
+
+    gone: bool
+    """Whether nobody is there any more."""
+
+    async def receive(self) -> Message:
+        """Wait for the client's next message."""
+        ...
+
+    async def send(self, message: Message) -> None:
+        """Send a message; a client that does not take it in time is cut off."""
+        ...
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Say goodbye, as far as what carries the messages has words for it."""
+        ...
+
+
+class WebSocketWire(Wire):
+    """An accepted WebSocket."""
 
     def __init__(self, socket: WebSocket, send_timeout_s: float, abort: Callable[[], None]) -> None:
         """`abort` drops the connection at once, with whatever is still in its buffers."""
