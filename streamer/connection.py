@@ -24,7 +24,6 @@ from model.types import SAMPLE_RATE
 from streamer.config import ServerConfig
 from streamer.ending import GONE, AbandonedError, Ending, culprit, cut_short, fatal, internal
 from streamer.engine import Engine
-from streamer.events import Done, Event, Failed
 from streamer.governor import Governor
 from streamer.logs import SESSION
 from streamer.metrics import Metrics
@@ -35,6 +34,7 @@ from streamer.reader import Reader
 from streamer.session import Session
 from streamer.turn import Turn
 from streamer.wire import Disconnected, Wire
+from streamer.writer import Writer
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Connection:
         self._metrics = metrics
         self._pace = Pace(clock)
         self._work = asyncio.Event()  # the decoder may have something to do
-        self._news = asyncio.Event()  # the writer may
+        self._writer = Writer(wire=wire, codec=codec, config=config, metrics=metrics)
         self._opening = Patience()
         self._draining = False
         self._reader: Reader | None = None
@@ -95,7 +95,7 @@ class Connection:
 
     async def refuse(self, error: ProtocolError) -> None:
         """Say why the client is not served, and close."""
-        await self._say(fatal(error))
+        await self._writer.part(fatal(error))
 
     async def run(self) -> None:
         """Serve the client to its end. Raises nothing: whatever goes wrong is this client's alone."""
@@ -159,7 +159,7 @@ class Connection:
         """Read, decode and write until the session's last event is written."""
         async with asyncio.TaskGroup() as group:
             tasks = group.create_task(reader.run()), group.create_task(self._decode(session, reader))
-            failure = await self._write(session, reader)
+            failure = await self._writer.run(session, reader)
             for task in tasks:
                 task.cancel()
         ending = failure or reader.ending
@@ -179,40 +179,11 @@ class Connection:
                 self.waiting = True
                 await turn.take(self._engine)
                 self.waiting = False
-                self._news.set()
+                self._writer.wake()
                 reader.make_room()
         finally:
             self.waiting = False
             self._engine.forget(self.id)
-
-    async def _write(self, session: Session, reader: Reader) -> Ending | None:
-        """Tell the client what happens, up to the session's last event; return how it failed, if it did."""
-        while True:
-            self._news.clear()
-            for event in session.events():
-                self._metrics.event(event)
-                logger.debug("%s", event)  # the only line that holds what was said
-                match event:
-                    case Failed(_, message):
-                        return fatal(ProtocolError(ErrorCode.RECOGNITION_FAILED, message, Close.OUR_FAULT))
-                    case Done():
-                        if reader.ending is None or reader.ending.error is None:
-                            await self._tell(event)
-                        return None
-                    case _:
-                        await self._tell(event)
-            reader.make_room()
-            await self._news.wait()
-
-    async def _tell(self, event: Event) -> None:
-        """Send an event; to a client that is gone or does not listen, nothing."""
-        if self._wire.gone:
-            return
-        try:
-            for message in self._codec.encode(event):
-                await self._wire.send(message)
-        except Disconnected as error:
-            self._note_slowness(error)
 
     async def _part(self, ending: Ending) -> None:
         """Say the last words and close."""
@@ -224,26 +195,11 @@ class Connection:
         if ending.error:
             fields["error"] = ending.error.message
         logger.info("session ended", extra=fields)
-        await self._say(ending)
-
-    async def _say(self, ending: Ending) -> None:
-        if ending.close is None:
-            return
-        try:
-            for message in self._codec.refuse(ending.error) if ending.error else ():
-                await self._wire.send(message)
-            await self._wire.close(*self._codec.closing(ending.close, ending.error))
-        except Disconnected as error:
-            self._note_slowness(error)
-
-    def _note_slowness(self, error: Disconnected) -> None:
-        if error.slow:
-            self._metrics.error(ErrorCode.SLOW_CLIENT)
-            logger.warning("client cut off: it took nothing for %g s", self._config.send_timeout_s)
+        await self._writer.part(ending)
 
     def _wake(self, session: Session) -> None:
         """Wake those who have something to do: most chunks of audio are nothing to either."""
         if session.wants_decode or session.done:
             self._work.set()
         if session.untold:
-            self._news.set()
+            self._writer.wake()

@@ -1,0 +1,80 @@
+"""The output side of a connection: a session's events to its client, up to the last one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from streamer.config import ServerConfig
+from streamer.ending import Ending, fatal
+from streamer.events import Done, Event, Failed
+from streamer.metrics import Metrics
+from streamer.protocols.commands import Close, Codec, ErrorCode, ProtocolError
+from streamer.reader import Reader
+from streamer.session import Session
+from streamer.wire import Disconnected, Wire
+
+logger = logging.getLogger(__name__)
+
+
+class Writer:
+    """Tells one client what happens; to a client that is gone or does not listen, nothing.
+
+    It keeps no queue of its own: what is not told yet waits in the session, where newer partials replace older ones.
+    """
+
+    def __init__(self, *, wire: Wire, codec: Codec, config: ServerConfig, metrics: Metrics) -> None:
+        self._wire = wire
+        self._codec = codec
+        self._config = config
+        self._metrics = metrics
+        self._news = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that the session may have something to tell."""
+        self._news.set()
+
+    async def run(self, session: Session, reader: Reader) -> Ending | None:
+        """Tell everything up to the session's last event; return how it failed, if it did."""
+        while True:
+            self._news.clear()
+            for event in session.events():
+                self._metrics.event(event)
+                logger.debug("%s", event)  # the only line that holds what was said
+                match event:
+                    case Failed(_, message):
+                        return fatal(ProtocolError(ErrorCode.RECOGNITION_FAILED, message, Close.OUR_FAULT))
+                    case Done():
+                        if reader.ending is None or reader.ending.error is None:
+                            await self._tell(event)
+                        return None
+                    case _:
+                        await self._tell(event)
+            reader.make_room()
+            await self._news.wait()
+
+    async def part(self, ending: Ending) -> None:
+        """Say the last words and close."""
+        if ending.close is None:
+            return
+        try:
+            for message in self._codec.refuse(ending.error) if ending.error else ():
+                await self._wire.send(message)
+            await self._wire.close(*self._codec.closing(ending.close, ending.error))
+        except Disconnected as error:
+            self._note_slowness(error)
+
+    async def _tell(self, event: Event) -> None:
+        """Send an event."""
+        if self._wire.gone:
+            return
+        try:
+            for message in self._codec.encode(event):
+                await self._wire.send(message)
+        except Disconnected as error:
+            self._note_slowness(error)
+
+    def _note_slowness(self, error: Disconnected) -> None:
+        if error.slow:
+            self._metrics.error(ErrorCode.SLOW_CLIENT)
+            logger.warning("client cut off: it took nothing for %g s", self._config.send_timeout_s)
