@@ -1,4 +1,4 @@
-"""What is still to be decided of a stream: its utterances, oldest first, and the flushes that wait for them."""
+"""What is still to be decided of a stream: its utterances, oldest first, and what is said after them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import deque
 
 from streamer.config import SessionConfig
 from streamer.endpoint import Offset, Onset
-from streamer.events import Flushed, SpeechEnded, SpeechStarted
+from streamer.events import Event, SpeechEnded, SpeechStarted
 from streamer.narrator import Narrator
 from streamer.policies import new_policy
 from streamer.utterance import Utterance
@@ -19,7 +19,7 @@ class Agenda:
         self._config = config
         self._narrator = narrator
         self._utterances: deque[Utterance] = deque()
-        self._flushes: deque[tuple[int, str]] = deque()
+        self._deferred: deque[tuple[int, Event]] = deque()
         self.begun = 0
         """Utterances begun so far: the number of the last one."""
 
@@ -29,9 +29,9 @@ class Agenda:
         return self._utterances[0] if self._utterances else None
 
     @property
-    def flushes(self) -> int:
-        """Flushes that have not been answered."""
-        return len(self._flushes)
+    def deferred(self) -> int:
+        """Events that wait for the audio before them to be decided."""
+        return len(self._deferred)
 
     def take(self, change: Onset | Offset, interval: int) -> None:
         """Begin or end an utterance; interval: samples from one update to the next."""
@@ -51,15 +51,15 @@ class Agenda:
         self._utterances.pop()
         return True
 
-    def flush(self, position: int, marker: str) -> None:
-        """Let a flush wait until everything before a sample index is decided."""
-        self._flushes.append((position, marker))
+    def defer(self, position: int, event: Event) -> None:
+        """Let an event wait until everything before a sample index is decided."""
+        self._deferred.append((position, event))
 
-    def answer_flushes(self, received: int) -> None:
-        """Answer the flushes whose audio is decided."""
+    def tell_deferred(self, received: int) -> None:
+        """Say what waited for audio that is decided now."""
         decided = self._utterances[0].start if self._utterances else received
-        while self._flushes and self._flushes[0][0] <= decided:
-            self._narrator.tell(Flushed(self._flushes.popleft()[1]))
+        while self._deferred and self._deferred[0][0] <= decided:
+            self._narrator.tell(self._deferred.popleft()[1])
 
     def _begin(self, onset: Onset, interval: int) -> None:
         self.begun += 1

@@ -134,6 +134,12 @@ class Endpointer:
         self._last_end = max(self._last_end, at)
         return onset, offset
 
+    def skip_to(self, position: int) -> None:
+        """Go on at a later sample, as if nothing had been heard before it; what was going on must have been cut."""
+        assert not self.speaking, "speech is cut before it is skipped"
+        self._recent.clear()
+        self._position = self._last_end = position
+
     def _finish(self, at: int) -> Offset:
         self.speaking = False
         self._last_end = at

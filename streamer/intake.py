@@ -52,6 +52,12 @@ class Intake:
         """Yield what ends the speech that is going on, if any, at the last sample received."""
         yield from (change for change in self._endpointer.cut(self.received) if change is not None)
 
+    def skip(self, count: int) -> None:
+        """Go on `count` samples later; speech that was going on must have been cut."""
+        self.window.skip(count)
+        self.framed = self.window.end
+        self._endpointer.skip_to(self.framed)
+
     def forget(self, wanted: int | None) -> None:
         """Let go of what lies before `wanted`; None: of what no speech to come can reach back to."""
         oldest = self._endpointer.earliest_onset if wanted is None else wanted

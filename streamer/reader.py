@@ -13,7 +13,7 @@ from streamer.ending import DRAINED, GONE, AbandonedError, Ending, idle
 from streamer.metrics import Metrics
 from streamer.pace import Pace
 from streamer.patience import Patience
-from streamer.protocols.commands import Audio, Close, Codec, Configure, Discard, Flush, Mark, Stop
+from streamer.protocols.commands import Audio, Close, Codec, Configure, Discard, Flush, Mark, Missing, Stop, Warn
 from streamer.session import Session
 from streamer.wire import Disconnected, Wire
 
@@ -104,7 +104,7 @@ class Reader:
                     return Ending(command.error.close if command.error else Close.NORMAL, command.error, by_client=True)
                 await self._obey(command)
 
-    async def _obey(self, command: Audio | Flush | Mark | Discard | Configure) -> None:
+    async def _obey(self, command: Audio | Flush | Mark | Discard | Missing | Warn | Configure) -> None:
         """Do what a command says; wait while the session holds as much as it may."""
         match command:
             case Audio(samples):
@@ -116,6 +116,10 @@ class Reader:
                 self._session.receive_mark(marker)
             case Discard():
                 self._session.discard()
+            case Missing(samples, reason):
+                self._session.receive_gap(samples, reason)
+            case Warn(code, message):
+                self._session.warn(code, message)
             case Configure():
                 self._session.reconfigure(command)
             case unreachable:

@@ -25,7 +25,7 @@ from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples, Task
 from streamer.agenda import Agenda
 from streamer.config import EndpointConfig, SessionConfig
 from streamer.dialogue import Dialogue, Topic
-from streamer.events import Done, Event, Gap, Marked, Paced, Warned
+from streamer.events import Done, Event, Flushed, Gap, Marked, Paced, Warned
 from streamer.intake import Intake
 from streamer.narrator import Narrator
 from streamer.protocols.commands import Configure
@@ -78,8 +78,8 @@ class Session:
 
     @property
     def untold(self) -> int:
-        """Events, and flushes to be answered, that wait for the client or the recognizer."""
-        return self._narrator.untold + self._agenda.flushes
+        """Events that wait for the client or the recognizer."""
+        return self._narrator.untold + self._agenda.deferred
 
     @property
     def done(self) -> bool:
@@ -129,13 +129,34 @@ class Session:
         """Finalise everything received so far; Flushed(marker) follows when it is decided."""
         self._check_open()
         self._cut()
-        self._agenda.flush(self.received, marker)
+        self._agenda.defer(self.received, Flushed(marker))
         self._conclude()
+
+    def receive_gap(self, samples: int, reason: str) -> None:
+        """Take the news that the next `samples` will never come: what was said before is finalised, then Gap follows.
+
+        With 0 the audio only breaks off here. Raises ValueError for less, RuntimeError after receive_eof.
+        """
+        self._check_open()
+        if samples < 0:
+            raise ValueError(f"a gap must have at least 0 samples, got {samples}")
+        self._cut()
+        start = self.received
+        if samples:
+            self._intake.skip(samples)
+            self._agenda.defer(start, Gap(start, self.received, reason))
+        self._conclude()
+        self._forget_audio()
 
     def receive_mark(self, marker: str) -> None:
         """Say Marked(marker) at this place of the stream."""
         self._check_open()
         self._narrator.tell(Marked(marker, self.received))
+
+    def warn(self, code: str, message: str) -> None:
+        """Say Warned at this place of the stream."""
+        self._check_open()
+        self._narrator.tell(Warned(code, message))
 
     def reconfigure(self, configure: Configure) -> None:
         """Take a client's new wishes: for the utterances that begin from now on, and the silence that ends them.
@@ -237,8 +258,8 @@ class Session:
             self._agenda.take(change, self._interval)
 
     def _conclude(self) -> None:
-        """Answer flushes whose audio is decided, and say Done at the very end."""
-        self._agenda.answer_flushes(self.received)
+        """Say what waited for the audio before it, and Done at the very end."""
+        self._agenda.tell_deferred(self.received)
         if self._ended and self._agenda.head is None and not self._done:
             self._done = True
             self._narrator.tell(Done(self.received, self._narrator.commits))

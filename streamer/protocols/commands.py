@@ -112,6 +112,23 @@ class Discard:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """The next samples will never come: decide what came before, and say Gap."""
+
+    samples: int
+    """0 where the audio breaks off and it is not known yet for how long."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """Say this at once: whoever hears the session should know."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """The stream is complete."""
 
@@ -119,7 +136,7 @@ class Stop:
     """What is wrong with the stream as a whole: told once everything that could be read is decided."""
 
 
-Command: TypeAlias = Configure | Audio | Flush | Mark | Discard | Stop
+Command: TypeAlias = Configure | Audio | Flush | Mark | Discard | Missing | Warn | Stop
 Message: TypeAlias = str | bytes
 
 

@@ -31,7 +31,7 @@ def test_half_an_hour_of_speech_with_pauses_keeps_every_word_and_little_memory()
             session.receive_audio(audio[start : start + 8000])
             player.settle()
             held.append(len(session._intake.window))
-        storage.append(len(session._intake.window._storage))
+        storage.append(session._intake.window.capacity)
     session.receive_eof()
     player.settle(ended=True)
 

@@ -26,7 +26,7 @@ def test_storage_stays_bounded_when_audio_is_trimmed():
         window.append(np.zeros(1600, np.float32))
         window.trim(max(window.start, window.end - 16_000))
 
-    assert len(window._storage) <= 8 * 16_000
+    assert window.capacity <= 8 * 16_000
 
 
 def test_what_was_read_does_not_change_later():
@@ -58,3 +58,31 @@ def test_trimming_backwards_does_nothing_and_beyond_the_end_is_refused():
     assert (window.start, window.end) == (5, 10)
     with pytest.raises(IndexError, match="cannot trim to 11"):
         window.trim(11)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5_000), st.integers(0, 3_000), st.integers(0, 100)), min_size=1, max_size=12))
+def test_samples_that_never_came_read_as_silence_at_their_place(steps):
+    window, whole = AudioWindow(), np.zeros(200_000, dtype=np.float32)
+    for added, missing, kept in steps:
+        samples = np.arange(window.end + 1, window.end + added + 1, dtype=np.float32)
+        whole[window.end : window.end + added] = samples
+        window.append(samples)
+        window.skip(missing)
+        window.trim(window.start + (window.end - window.start) * kept // 100)
+
+        middle = (window.start + window.end) // 2
+        assert np.array_equal(window.read(window.start, window.end), whole[window.start : window.end])
+        assert np.array_equal(window.read(middle, window.end), whole[middle : window.end])
+
+
+def test_a_hole_of_days_costs_nothing():
+    window = AudioWindow()
+    for _ in range(100):
+        window.append(np.ones(16_000, np.float32))
+        window.skip(3 * 86_400 * 16_000)
+        window.trim(window.end - 10)
+        window.append(np.ones(16_000, np.float32))
+        window.trim(window.end - 16_000)
+
+    assert len(window) == 16_000
+    assert window.capacity <= 8 * 16_000
