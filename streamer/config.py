@@ -153,9 +153,17 @@ class ServerConfig:
     port: int = 8765
     """TCP port; 0 takes a free one and prints it."""
     token: str = ""
-    """Bearer token that clients must send; empty asks for none."""
+    """Bearer token that clients must send, or its digest, which `streamer token` makes; empty asks for none."""
     token_file: Path | None = None
-    """File that holds the token (a systemd credential, for example)."""
+    """File that holds the token (a systemd credential, for example), or several, one a line."""
+    watch_token: str = ""
+    """Token that lets watch captions and nothing else, in the same form; server.token lets watch too."""
+    watch_token_file: Path | None = None
+    """File that holds it, or several."""
+    admin_token: str = ""
+    """Token for /metrics, in the same form; without one they are told to this machine only."""
+    admin_token_file: Path | None = None
+    """File that holds it, or several."""
     insecure: bool = False
     """Allow binding beyond loopback without a token."""
     max_sessions: int = 64

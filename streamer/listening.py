@@ -16,20 +16,22 @@ class AddressError(Exception):
     """An address that cannot be had, for now: the message says which and why."""
 
 
-def open_sockets(config: ServerConfig, token: str, inherited: Sequence[socket.socket]) -> list[socket.socket]:
+def open_sockets(config: ServerConfig, inherited: Sequence[socket.socket], *, guarded: bool) -> list[socket.socket]:
     """Return the listening sockets: the inherited ones if there are any, else new ones on the configured host.
+
+    `guarded` tells whether speaking needs a token.
 
     Raises ConfigError for a host that may not be used, AddressError if it cannot be bound.
     """
     if inherited:
         for listener in inherited:
             if listener.family in {socket.AF_INET, socket.AF_INET6}:
-                require_protection(str(listener.getsockname()[0]), config, token)
+                require_protection(str(listener.getsockname()[0]), config, guarded=guarded)
             prepare(listener, config)
         return list(inherited)
     addresses = resolve(config)
     for _, address in addresses:
-        require_protection(address, config, token)
+        require_protection(address, config, guarded=guarded)
     return bind(addresses, config)
 
 
@@ -44,9 +46,9 @@ def resolve(config: ServerConfig) -> list[tuple[socket.AddressFamily, str]]:
     return list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
 
 
-def require_protection(address: str, config: ServerConfig, token: str) -> None:
+def require_protection(address: str, config: ServerConfig, *, guarded: bool) -> None:
     """Raise ConfigError for an address that others can reach while nothing keeps them out."""
-    if ip_address(address.partition("%")[0]).is_loopback or token or config.insecure:
+    if ip_address(address.partition("%")[0]).is_loopback or guarded or config.insecure:
         return
     raise ConfigError(
         f"{address} can be reached by other machines: set server.token or server.token_file, "

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from streamer.access import Access, Right
 from streamer.admission import Admission
 from streamer.http.routes import http_error
 from streamer.metrics import CONTENT_TYPE, Metrics
@@ -18,8 +19,9 @@ from streamer.metrics import CONTENT_TYPE, Metrics
 class Routes:
     """Handlers of one server."""
 
-    def __init__(self, admission: Admission, metrics: Metrics, others: Sequence[BaseRoute]) -> None:
+    def __init__(self, access: Access, admission: Admission, metrics: Metrics, others: Sequence[BaseRoute]) -> None:
         """`others` are served beside: streams and files."""
+        self._access = access
         self._others = others
         self._admission = admission
         self._metrics = metrics
@@ -47,6 +49,12 @@ class Routes:
         status = "draining" if self._admission.draining else "not ready"
         return JSONResponse({"status": status, "sessions": self._admission.count}, 503, {"Retry-After": "5"})
 
-    async def metrics(self, _: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """Return the counters in Prometheus' text format."""
+        client = request.client.host if request.client else None
+        denial = self._access.denial(Right.ADMINISTER, request.headers, client=client)
+        if denial is not None:
+            self._metrics.refusal(denial.reason)
+            headers = {"WWW-Authenticate": "Bearer"} if denial.status == 401 else {}
+            return PlainTextResponse(denial.message, denial.status, headers)
         return Response(self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})

@@ -10,8 +10,9 @@ from collections.abc import Callable, Generator, MutableMapping
 from contextlib import contextmanager, suppress
 
 import numpy as np
+
 from model.types import SAMPLE_RATE, DecodeRequest, Recognizer
-from streamer.access import Access, read_token
+from streamer.access import Access, Right
 from streamer.admission import Admission
 from streamer.config import Config
 from streamer.connection import Connection
@@ -77,12 +78,11 @@ class Server:
         self._stop = asyncio.Event()
         self._notifier = Notifier(environment)
         self._stalls = StallDetector(lambda: self.admission.waiting or self.files.waiting, lambda: self.engine.batches)
-        token = read_token(config.server)
-        self._sockets = open_sockets(config.server, token, inherited_sockets(environment))
+        access = Access.of(config.server)
+        self._sockets = open_sockets(config.server, inherited_sockets(environment), guarded=access.guards(Right.SPEAK))
         self.port = port_of(self._sockets)
         """TCP port that clients connect to; 0 if there are only Unix sockets."""
         self.files = Files(config.http.max_files, self.metrics.registry)
-        access = Access(token, config.server.host)
         uploads = http_routes(
             config=config,
             card=recognizer.card,
@@ -96,7 +96,7 @@ class Server:
         house = House(self._card.name, self._card.languages, self._card.tasks, config.endpoint)
         send_timeout_s = config.server.send_timeout_s
         streams = Streams(access, self.admission, self.metrics, house, self._connect, send_timeout_s=send_timeout_s)
-        routes = Routes(self.admission, self.metrics, [*streams.routes(), *uploads])
+        routes = Routes(access, self.admission, self.metrics, [*streams.routes(), *uploads])
         self._listener = Listener(TransportConfig(routes.application(), config.server))
         self.metrics.ready.set_function(lambda: float(self.admission.ready))
         self.metrics.watch_load(governor, self.engine)

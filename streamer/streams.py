@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from streamer.access import Access
+from streamer.access import Access, Right
 from streamer.admission import Admission
 from streamer.connection import Connection
 from streamer.metrics import Metrics
@@ -57,7 +57,7 @@ class Streams:
     async def serve(self, protocol: WireProtocol, websocket: WebSocket) -> None:
         """Serve a stream, or say why not."""
         handshake = read_handshake(websocket)
-        denial = self._access.denial(websocket.headers, handshake.subprotocols)
+        denial = self._access.denial(Right.SPEAK, websocket.headers, handshake.subprotocols)
         if denial is not None:
             self._metrics.refusal(denial.reason)
             await deny(websocket, protocol, handshake, denial.status, denial.message)

@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from streamer import logs
-from streamer.access import read_token
+from streamer.access import Access, Right
 from streamer.commands.loading import load_recognizer
 from streamer.commands.outcome import Exit
 from streamer.config import Config, ServerConfig
@@ -44,7 +44,7 @@ def check_address(config: ServerConfig) -> None:
     """
     if "LISTEN_FDS" in os.environ:
         return  # the service manager has bound it
-    for listener in open_sockets(config, read_token(config), []):
+    for listener in open_sockets(config, [], guarded=Access.of(config).guards(Right.SPEAK)):
         listener.close()
 
 

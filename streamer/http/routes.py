@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from model.types import ModelCard, Task
-from streamer.access import Access
+from streamer.access import Access, Right
 from streamer.admission import Admission
 from streamer.config import Config
 from streamer.engine import Engine
@@ -68,7 +68,7 @@ def http_routes(
 
 def denied(access: Access, metrics: Metrics, request: Request) -> ApiError | None:
     """Return why a client may not ask for anything, or None."""
-    denial = access.denial(request.headers, ())
+    denial = access.denial(Right.SPEAK, request.headers)
     if denial is None:
         return None
     metrics.refusal(denial.reason)

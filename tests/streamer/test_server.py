@@ -469,35 +469,35 @@ async def test_only_pages_of_this_host_may_open_streams(origin: str, host: str, 
 def test_beyond_loopback_a_token_or_consent_is_required(host: str) -> None:
     settings = ServerConfig(host=host, port=0)
     with pytest.raises(ConfigError, match="can be reached by other machines"):
-        open_sockets(settings, "", [])
+        open_sockets(settings, [], guarded=False)
 
     for sockets in (
-        open_sockets(settings, TOKEN, []),
-        open_sockets(replace(settings, insecure=True), "", []),
+        open_sockets(settings, [], guarded=True),
+        open_sockets(replace(settings, insecure=True), [], guarded=False),
     ):
         for socket in sockets:
             socket.close()
 
 
 def test_an_inherited_socket_is_used_as_it_is() -> None:
-    [mine] = open_sockets(LOCAL, "", [])
+    [mine] = open_sockets(LOCAL, [], guarded=False)
     with mine:
-        assert open_sockets(replace(LOCAL, host="192.0.2.1"), "", [mine]) == [mine]
+        assert open_sockets(replace(LOCAL, host="192.0.2.1"), [mine], guarded=False) == [mine]
 
 
 def test_an_inherited_socket_beyond_loopback_needs_a_token_too() -> None:
-    [mine] = open_sockets(ServerConfig(host="0.0.0.0", port=0), TOKEN, [])
+    [mine] = open_sockets(ServerConfig(host="0.0.0.0", port=0), [], guarded=True)
     with mine, pytest.raises(ConfigError, match="can be reached"):
-        open_sockets(LOCAL, "", [mine])
+        open_sockets(LOCAL, [mine], guarded=False)
 
 
 def test_a_port_that_is_taken_is_named() -> None:
-    [mine] = open_sockets(LOCAL, "", [])
+    [mine] = open_sockets(LOCAL, [], guarded=False)
     with mine:
         mine.listen()
         port = mine.getsockname()[1]
         with pytest.raises(AddressError, match=f"127.0.0.1 port {port}: Address already in use"):
-            open_sockets(replace(LOCAL, port=port), "", [])
+            open_sockets(replace(LOCAL, port=port), [], guarded=False)
 
 
 @pytest.mark.parametrize(
