@@ -1,8 +1,9 @@
 """What is done about load: how often streams are updated, how long a batch may take, whether one more is let in.
 
 Theory of operation. The engine tells of its batches; once a second that has gone by, whoever asks next makes the
-governor look at what was measured (`load.py`), move the interval (`interval.py`), and answer by the outcome
-(`capacity.py`). It has no task of its own: a daemon that does nothing looks at nothing.
+governor look at what was measured (`load.py`), move the interval (`interval.py`), learn what a stream costs
+(`stream_cost.py`), and answer by the outcome (`capacity.py`). It has no task of its own: a daemon that does nothing
+looks at nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from streamer.capacity import Outlook, expected, has_room
 from streamer.config import SessionConfig
 from streamer.interval import IntervalLadder, Period, rungs
 from streamer.load import LoadMeter
+from streamer.stream_cost import StreamCost
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class Governor:
         self._loop_clock = loop_clock
         self._ladder = IntervalLadder([step / 1000 for step in milliseconds])
         self._meter = LoadMeter()
+        self._cost = StreamCost()
         self._looked = clock()
         self._meter.tick(self._looked, 0, loop_clock())
 
@@ -76,6 +79,10 @@ class Governor:
         """Whether one more stream can be served."""
         return not self._max_load or has_room(self._outlook(), self._max_load)
 
+    def calibrate(self, update_seconds: float) -> None:
+        """Take the device time of one update for what streams cost, until there are any."""
+        self._cost.estimate(update_seconds, self._samples[-1] / SAMPLE_RATE)
+
     def batch_done(self, batch: Batch) -> None:
         """Take note of a batch."""
         self._meter.add(self._clock(), batch)
@@ -86,8 +93,13 @@ class Governor:
 
     def _outlook(self) -> Outlook:
         self._catch_up()
-        stretch = self._samples[-1] / self._samples[self._ladder.rung]
-        return Outlook(self._sessions(), self._meter.read(), stretch, self._ladder.exhausted)
+        load, late = self._meter.read(), self._ladder.exhausted
+        return Outlook(self._sessions(), load, self._stretch, late, self._cost.price)
+
+    @property
+    def _stretch(self) -> float:
+        """The widest interval over the interval of now."""
+        return self._samples[-1] / self._samples[self._ladder.rung]
 
     def _catch_up(self) -> None:
         """Look at every period that has gone by since the last look."""
@@ -95,8 +107,9 @@ class Governor:
         periods = int((now - self._looked) / PERIOD_S)
         if periods < 1:
             return
-        self._looked = now
+        passed, self._looked = now - self._looked, now
         self._meter.tick(now, self._sessions(), self._loop_clock())
+        self._cost.learn(passed, self._meter.read(), self._stretch)
         before = self._ladder.interval
         quiet = None if self._sessions() else 0.0
         wait = self._meter.take_wait()

@@ -9,9 +9,7 @@ import signal
 from collections.abc import Callable, Generator, MutableMapping
 from contextlib import contextmanager, suppress
 
-import numpy as np
-
-from model.types import SAMPLE_RATE, DecodeRequest, Recognizer
+from model.types import SAMPLE_RATE, Recognizer
 from streamer.access import Access, Right
 from streamer.admission import Admission
 from streamer.config import Config
@@ -32,6 +30,7 @@ from streamer.stall import StallDetector
 from streamer.step_metrics import StepMetrics
 from streamer.streams import Streams
 from streamer.transport import Listener, TransportConfig
+from streamer.trial import SILENCE, Trial, warm_up
 from streamer.vad import VoiceActivityDetector, WebRtcVad
 from streamer.wire import Wire
 
@@ -148,12 +147,11 @@ class Server:
             await asyncio.sleep(RETRY_S)
             if not self.engine.ready:
                 with suppress(EngineError):  # the engine has logged it
-                    await self.engine.transcribe(WarmUp())
+                    await self.engine.transcribe(Trial(SILENCE))
 
     async def _warm_up(self) -> None:
-        """Decode once before anybody is let in. Raises EngineError if the model cannot."""
-        await self.engine.transcribe(WarmUp())
-        self.engine.forget(WarmUp.STREAM)
+        """Decode before anybody is let in. Raises EngineError if the model cannot."""
+        self.governor.calibrate(await warm_up(self.engine))
         self._warm = True
 
     def _announce(self, on_ready: Callable[[int], None] | None) -> None:
@@ -195,18 +193,6 @@ class Server:
             context=configure.context,
             partials=configure.partials,
         )
-
-
-class WarmUp:
-    """Asks for a second of silence to be decoded."""
-
-    STREAM = "warm-up"
-    wants_final = True
-    deadline = 0.0
-
-    def next_request(self) -> DecodeRequest:
-        """Return the request."""
-        return DecodeRequest(self.STREAM, 0, np.zeros(SAMPLE_RATE, dtype=np.float32), final=True)
 
 
 async def serve(config: Config, recognizer: Recognizer, *, on_ready: Callable[[int], None] | None = None) -> None:

@@ -87,6 +87,29 @@ def test_a_daemon_that_nobody_uses_forgets_the_load_of_yesterday():
     assert world.governor.has_room
 
 
+def test_a_crowd_at_an_idle_door_is_let_in_up_to_what_yesterdays_streams_cost():
+    world = World(sessions=8)
+    world.work(120, wait=0.1, busy=0.8)  # at the narrowest interval: a quarter of that at the widest, 0.025 a stream
+    world.sessions = 0
+    world.now += 3600
+    assert world.governor.has_room
+
+    world.sessions = 34
+    assert world.governor.has_room
+    world.sessions = 38
+    assert not world.governor.has_room
+
+
+def test_before_the_first_stream_the_price_of_one_is_that_of_an_update():
+    world = World(sessions=0)
+    world.governor.calibrate(0.16)
+
+    world.sessions = 8
+    assert world.governor.has_room
+    world.sessions = 9
+    assert not world.governor.has_room
+
+
 def test_streams_that_are_silent_for_a_while_keep_the_interval():
     world = World()
     world.work(30, wait=3.0)

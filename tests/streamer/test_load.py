@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from model.types import Hypothesis
 from streamer.batch import Batch
-from streamer.capacity import FEW, LEAST_MEASURED_S, Outlook, expected, has_room
+from streamer.capacity import FEW, Outlook, expected, has_room
 from streamer.lanes import Lane
 from streamer.load import WINDOW_S, Load, LoadMeter, percentile
+from streamer.stream_cost import LEARNING_S, Price, StreamCost
 
 ANSWER = Hypothesis(0, 16_000, (), "en")
 
@@ -94,7 +95,8 @@ def test_a_percentile_is_one_of_the_values_and_not_exceeded_by_that_share(values
     assert sum(value <= found for value in values) >= share * len(values)
 
 
-CROWDED = Outlook(sessions=40, load=Load(0.8, 0.2, 40.0, 10.0), stretch=1.0, late=False)
+FREE = Price()
+CROWDED = Outlook(sessions=40, load=Load(0.8, 0.2, 40.0, 10.0), stretch=1.0, late=False, price=Price(0.02, 0.005))
 
 
 def test_a_stream_is_let_in_as_long_as_it_fits_at_the_widest_interval():
@@ -105,10 +107,17 @@ def test_a_stream_is_let_in_as_long_as_it_fits_at_the_widest_interval():
 
 
 def test_a_crowd_is_not_let_in_on_a_measurement_made_before_it_came():
-    few = Outlook(sessions=4, load=Load(0.4, 0.05, 4.0, 10.0), stretch=4.0, late=False)
+    few = Outlook(sessions=4, load=Load(0.4, 0.05, 4.0, 10.0), stretch=4.0, late=False, price=Price(0.025, 0.0125))
 
     assert has_room(few, 0.9)
     assert not has_room(replace(few, sessions=40), 0.9)
+
+
+def test_a_crowd_that_comes_to_an_idle_daemon_is_counted_at_the_price_it_learnt():
+    idle = Outlook(sessions=0, load=Load(0.0, 0.0, 0.0, 10.0), stretch=4.0, late=False, price=Price(0.018, 0.002))
+
+    assert has_room(replace(idle, sessions=48), 0.9)
+    assert not has_room(replace(idle, sessions=50), 0.9)
 
 
 def test_an_event_loop_without_time_lets_nobody_in_however_idle_the_device():
@@ -119,18 +128,51 @@ def test_nobody_is_let_in_while_answers_are_late_at_the_widest_interval():
     assert not has_room(replace(CROWDED, load=Load(0.3, 0.1, 40.0, 10.0), late=True), 0.9)
 
 
-def test_nobody_is_refused_before_anything_is_measured():
-    start = replace(CROWDED, load=Load(1.0, 1.0, 40.0, LEAST_MEASURED_S - 1))
-
-    assert has_room(start, 0.9)
+def test_nobody_is_refused_before_anything_is_known():
+    assert has_room(Outlook(sessions=40, load=Load(0.0, 0.0, 0.0, 0.0), stretch=1.0, late=False, price=FREE), 0.9)
 
 
 def test_a_few_streams_are_let_in_whatever_is_measured():
-    hopeless = Outlook(sessions=FEW - 1, load=Load(1.0, 1.0, 1.0, 10.0), stretch=1.0, late=True)
+    hopeless = Outlook(FEW - 1, Load(1.0, 1.0, 1.0, 10.0), stretch=1.0, late=True, price=Price(1.0, 1.0))
 
     assert has_room(hopeless, 0.9)
     assert not has_room(replace(hopeless, sessions=FEW), 0.9)
 
 
 def test_streams_that_are_silent_take_no_room():
-    assert has_room(Outlook(sessions=500, load=Load(0.01, 0.3, 500.0, 10.0), stretch=4.0, late=False), 0.9)
+    assert has_room(Outlook(500, Load(0.01, 0.3, 500.0, 10.0), stretch=4.0, late=False, price=FREE), 0.9)
+
+
+def test_the_price_of_a_stream_is_that_of_an_update_until_streams_are_measured():
+    cost = StreamCost()
+    cost.estimate(0.08, widest=1.6)
+
+    assert cost.price == Price(pytest.approx(0.05), 0.0)
+
+
+def test_the_price_follows_the_load_slowly_and_counts_updates_at_the_widest_interval():
+    cost = StreamCost()
+    for _ in range(round(10 * LEARNING_S)):
+        cost.learn(1.0, Load(0.8, 0.1, 20.0, 10.0), stretch=4.0)
+    assert (cost.price.device, cost.price.loop) == (pytest.approx(0.01, rel=1e-3), pytest.approx(0.005, rel=1e-3))
+
+    cost.learn(1.0, Load(0.0, 0.0, 20.0, 10.0), stretch=4.0)
+    assert cost.price.device > 0.0095
+
+
+def test_the_price_is_learnt_by_the_second_however_many_times_it_is_looked_at():
+    often, seldom = StreamCost(), StreamCost()
+    for _ in range(20):
+        often.learn(0.5, Load(0.8, 0.1, 20.0, 10.0), stretch=1.0)
+    seldom.learn(10.0, Load(0.8, 0.1, 20.0, 10.0), stretch=1.0)
+
+    assert often.price.device == pytest.approx(seldom.price.device)
+
+
+def test_nothing_is_learnt_from_an_idle_daemon():
+    cost = StreamCost()
+    cost.estimate(0.08, widest=1.6)
+    before = cost.price
+    cost.learn(3600.0, Load(0.0, 0.0, 1.0, 10.0), stretch=4.0)
+
+    assert cost.price == before
