@@ -39,6 +39,8 @@ class Outcome:
     """Length of what was to be sent."""
     refused: str = ""
     """How it was refused: the error's code and the close code."""
+    waited: float = 0.0
+    """From connecting to the refusal."""
     failure: str = ""
     """What ended it before its audio was decided, a gap included; must be empty."""
     delays: Delays = field(default_factory=Delays)
@@ -79,7 +81,7 @@ async def run_client(address: str, talk: speech.Speech, task: Task, interval: fl
     try:
         recording = await push(address, talk, delay_s=max(start + task.delay - time.monotonic(), 0.0))
     except* RefusedError as refusal:
-        outcome = Outcome(talk.seconds, refused=describe(refusal))
+        outcome = Outcome(talk.seconds, refused=describe(refusal), waited=waited(refusal))
     except* (RuntimeError, ConnectionClosed, OSError) as failure:
         outcome = Outcome(talk.seconds, failure=describe(failure))
     else:
@@ -88,11 +90,24 @@ async def run_client(address: str, talk: speech.Speech, task: Task, interval: fl
 
 
 def describe(group: BaseExceptionGroup[BaseException]) -> str:
-    """Return what the first exception of a group, however deep, has to say."""
-    first = group.exceptions[0]
-    if isinstance(first, BaseExceptionGroup):
-        return describe(first)
-    return f"{first.code} {first.close}" if isinstance(first, RefusedError) else f"{type(first).__name__}: {first}"
+    """Return what the first exception of a group has to say."""
+    error = first(group)
+    return f"{error.code} {error.close}" if isinstance(error, RefusedError) else f"{type(error).__name__}: {error}"
+
+
+def waited(group: BaseExceptionGroup[RefusedError]) -> float:
+    """Return the seconds until the first refusal of a group."""
+    error = first(group)
+    assert isinstance(error, RefusedError)
+    return error.waited
+
+
+def first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first exception of a group, however deep."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 def sum_up(recording: Recording, interval: float) -> Outcome:

@@ -4,7 +4,8 @@
 
 One daemon; for each number of clients, all of them push speech of their own in real time over WebSockets, on a schedule
 that does not wait for the daemon, one coming after the other. They run in processes of their own, on the same cores.
-After a level at which streams are refused no higher one is tried.
+After a level at which streams are refused no higher one is tried. What was accepted there is taken for the capacity,
+and measured twice more: with that many clients, and with twice as many.
 
 Lag is what the daemon reports with every message: audio received and not yet decoded. Commit delay counts from the true
 end of a word. Updates are the windows decoded per second of speech; what an unloaded stream gets is what the first row
@@ -43,6 +44,8 @@ class Level:
     clients: int
     refusals: dict[str, int]
     """By error code and close code."""
+    slowest_refusal: float
+    """From connecting to the refusal."""
     failures: list[str]
     """Streams that were accepted and did not come to their end, or lost audio: why. Must be empty."""
     lag_p50: float
@@ -87,10 +90,20 @@ def main() -> None:
             levels.append(run_level(daemon, clients, options.seconds))
             if levels[-1].refusals:
                 break
+        overload = [
+            run_level(daemon, clients, options.seconds)
+            for clients in (levels[-1].accepted, 2 * levels[-1].accepted)
+            if levels[-1].refusals
+        ]
     command = f"python -m benchmarks.load --clients {' '.join(map(str, options.clients))} --seconds {options.seconds:g}"
-    table = describe(levels, f"{command} --model {options.model}", options.model, where)
+    table = describe(levels, overload, f"{command} --model {options.model}", options.model, where)
+    figures = {
+        "machine": where,
+        "levels": [asdict(level) for level in levels],
+        "overload": [asdict(level) for level in overload],
+    }
     machine.write("load.md", table)
-    machine.write("load.json", json.dumps({"machine": where, "levels": [asdict(x) for x in levels]}, indent=1) + "\n")
+    machine.write("load.json", json.dumps(figures, indent=1) + "\n")
     plot_load(
         [level.clients for level in levels],
         {f"p{percent}": [getattr(level, f"lag_p{percent}") for level in levels] for percent in (50, 95, 99)},
@@ -99,7 +112,7 @@ def main() -> None:
         machine.RESULTS / "load.png",
     )
     print(table)
-    sys.exit(any(level.failures for level in levels))
+    sys.exit(any(level.failures for level in [*levels, *overload]))
 
 
 def run_level(daemon: Daemon, clients: int, seconds: float) -> Level:
@@ -128,6 +141,7 @@ def sum_up(outcomes: Sequence[Outcome], before: dict[str, float], after: dict[st
     return Level(
         clients=len(outcomes),
         refusals=dict(Counter(outcome.refused for outcome in outcomes if outcome.refused)),
+        slowest_refusal=max((outcome.waited for outcome in outcomes), default=0.0),
         failures=[outcome.failure for outcome in outcomes if outcome.failure],
         lag_p50=percentile(lags, 50),
         lag_p95=percentile(lags, 95),
@@ -146,10 +160,11 @@ def sum_up(outcomes: Sequence[Outcome], before: dict[str, float], after: dict[st
     )
 
 
-def describe(levels: Sequence[Level], command: str, model: str, where: str) -> str:
+def describe(levels: Sequence[Level], overload: Sequence[Level], command: str, model: str, where: str) -> str:
     """Write the table."""
     rows = "\n".join(describe_level(level, levels[0]) for level in levels)
-    failures = [f"{level.clients} clients: {failure}" for level in levels for failure in level.failures]
+    everything = [*levels, *overload]
+    failures = [f"{level.clients} clients: {failure}" for level in everything for failure in level.failures]
     lost = "\n".join(f"- {failure}" for failure in failures) if failures else "None."
     return f"""# Load
 
@@ -158,12 +173,12 @@ def describe(levels: Sequence[Level], command: str, model: str, where: str) -> s
 Model: {model}. Speech: {speech.source()}. Machine: {where}. The clients run on the same cores, in processes of their
 own, and come {APART_S:g} s apart; the daemon has no limit of sessions but its measured load.
 
-| clients | refused | dropped | lag p50 | lag p95 | lag p99 | commit p50 | commit p95 | interval, widest \
-| updates per s of speech, of the first row's | windows per batch | CPU per stream, relative | words missed, extra \
-| worst client | latest chunk sent |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| clients | refused | slowest refusal | dropped | lag p50 | lag p95 | lag p99 | commit p50 | commit p95 \
+| interval, widest | updates per s of speech, of the first row's | windows per batch | CPU per stream, relative \
+| words missed, extra | worst client | latest chunk sent |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
 {rows}
-
+{describe_overload(overload, levels[0])}
 Streams that were accepted and then dropped, or that lost audio:
 {lost}
 
@@ -176,12 +191,25 @@ extra. Latest chunk sent tells how far the clients themselves fell behind.
 """
 
 
+def describe_overload(overload: Sequence[Level], first: Level) -> str:
+    """Write the rows at capacity and at twice that; nothing where nobody was refused."""
+    if not overload:
+        return ""
+    rows = "\n".join(describe_level(level, first) for level in overload)
+    full, twice = overload
+    return f"""{rows}
+
+The last two rows: as many clients as were accepted in the row above, and twice as many. The 99th percentile of the lag
+of accepted streams at twice the capacity is {twice.lag_p99 / max(full.lag_p99, 1e-9):.2f} times that at capacity.
+"""
+
+
 def describe_level(level: Level, first: Level) -> str:
     """Write one row."""
     refused = ", ".join(f"{count} ({code})" for code, count in level.refusals.items()) or "0"
     return (
-        f"| {level.clients} | {refused} | {len(level.failures)} | {level.lag_p50:.2f} s | {level.lag_p95:.2f} s "
-        f"| {level.lag_p99:.2f} s | {level.commit_p50:.2f} s | {level.commit_p95:.2f} s "
+        f"| {level.clients} | {refused} | {level.slowest_refusal:.2f} s | {len(level.failures)} "
+        f"| {level.lag_p50:.2f} s | {level.lag_p95:.2f} s | {level.lag_p99:.2f} s | {level.commit_p50:.2f} s | {level.commit_p95:.2f} s "
         f"| {level.interval:.2f}, {level.widest:.1f} s | {level.updates:.2f}, {level.updates / first.updates:.0%} "
         f"| {level.mean_batch:.1f} | {level.cpu / first.cpu:.2f} | {level.missed:.1%}, {level.extra:.1%} "
         f"| {level.worst:.1%} | {level.late_send:.2f} s |"

@@ -27,11 +27,12 @@ CHUNK = SAMPLE_RATE // 50
 class RefusedError(RuntimeError):
     """The daemon did not take the stream."""
 
-    def __init__(self, code: str, close: int) -> None:
-        """`code` of its error message, `close` of the connection."""
+    def __init__(self, code: str, close: int, waited: float = 0.0) -> None:
+        """`code` of its error message, `close` of the connection, `waited` seconds from connecting to the message."""
         super().__init__(f"refused: {code}, closed with {close}")
         self.code = code
         self.close = close
+        self.waited = waited
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ async def push(address: str, speech: Speech, speed: float = 1.0, delay_s: float 
     """
     recording = Recording(speech)
     await asyncio.sleep(delay_s)
+    came = time.monotonic()
     # A pong waits behind the audio that is on its way, which is much when the daemon is behind: no ping timeout.
     connecting = connect(address, compression=None, max_size=None, ping_timeout=None)
     async with connecting as socket, asyncio.TaskGroup() as tasks:
@@ -75,8 +77,9 @@ async def push(address: str, speech: Speech, speed: float = 1.0, delay_s: float 
             await socket.send(json.dumps({"type": "start", "sample_rate": SAMPLE_RATE, "encoding": "pcm_s16le"}))
         ready = json.loads(await socket.recv())
         if ready["type"] == "error":
+            waited = time.monotonic() - came
             await socket.wait_closed()
-            raise RefusedError(ready["code"], socket.close_code or 1006)
+            raise RefusedError(ready["code"], socket.close_code or 1006, waited)
         if ready["type"] != "ready":
             raise RuntimeError(f"expected ready, got {ready}")
         began = time.monotonic()

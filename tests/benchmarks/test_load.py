@@ -68,7 +68,7 @@ GROWN = {"streamer_batch_size_sum": 40.0, "streamer_batch_size_count": 10.0}
 SERVED = Outcome(
     20.0, delays=Delays(committed=[0.5], spoken=10, missed=1), lags=(0.1, 0.3), speech=16.0, interval=0.4, widest=0.4
 )
-REFUSED = Outcome(20.0, refused="overloaded 1013")
+REFUSED = Outcome(20.0, refused="overloaded 1013", waited=0.04)
 
 
 def test_a_level_counts_who_was_refused_and_why():
@@ -94,13 +94,22 @@ def test_the_table_states_refusals_and_every_stream_that_was_lost(tmp_path):
         level_of([SERVED], METRICS, GROWN, 5.0),
         level_of([SERVED, REFUSED, Outcome(20.0, failure="ConnectionClosedError: 1006")], METRICS, GROWN, 5.0),
     ]
-    table = describe_levels(levels, "the command", "demo", "a machine")
+    table = describe_levels(levels, [], "the command", "demo", "a machine")
 
-    assert "| 3 | 1 (overloaded 1013) | 1 |" in table
+    assert "| 3 | 1 (overloaded 1013) | 0.04 s | 1 |" in table
     assert "- 3 clients: ConnectionClosedError: 1006" in table
     assert "None." not in table
     plot_load([1, 3], {"p50": [0.1, 0.2]}, [0.4, 0.8], [1, 2], tmp_path / "load.png")
     assert (tmp_path / "load.png").stat().st_size > 1000
+
+
+def test_the_table_states_how_much_worse_accepted_streams_fare_at_twice_the_capacity():
+    full = level_of([SERVED], METRICS, GROWN, 5.0)
+    twice = level_of([replace(SERVED, lags=(0.1, 0.36)), REFUSED], METRICS, GROWN, 5.0)
+    table = describe_levels([full], [full, twice], "the command", "demo", "a machine")
+
+    assert "is 1.20 times that at capacity" in table
+    assert "times that at capacity" not in describe_levels([full], [], "the command", "demo", "a machine")
 
 
 QUIET = Speech(np.zeros(SAMPLE_RATE // 10, np.float32), ())
@@ -117,6 +126,7 @@ async def test_a_client_that_is_refused_says_so_and_one_that_is_served_is_summed
 
     assert (served.refused, served.failure, served.audio) == ("", "", 0.1)
     assert (refused.refused, refused.failure) == ("overloaded 1013", "")
+    assert 0 < refused.waited < 10
 
 
 class Broken(LevelRecognizer):
