@@ -209,7 +209,8 @@ def describe_level(level: Level, first: Level) -> str:
     refused = ", ".join(f"{count} ({code})" for code, count in level.refusals.items()) or "0"
     return (
         f"| {level.clients} | {refused} | {level.slowest_refusal:.2f} s | {len(level.failures)} "
-        f"| {level.lag_p50:.2f} s | {level.lag_p95:.2f} s | {level.lag_p99:.2f} s | {level.commit_p50:.2f} s | {level.commit_p95:.2f} s "
+        f"| {level.lag_p50:.2f} s | {level.lag_p95:.2f} s | {level.lag_p99:.2f} s "
+        f"| {level.commit_p50:.2f} s | {level.commit_p95:.2f} s "
         f"| {level.interval:.2f}, {level.widest:.1f} s | {level.updates:.2f}, {level.updates / first.updates:.0%} "
         f"| {level.mean_batch:.1f} | {level.cpu / first.cpu:.2f} | {level.missed:.1%}, {level.extra:.1%} "
         f"| {level.worst:.1%} | {level.late_send:.2f} s |"
