@@ -43,6 +43,17 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class Durability(StrEnum):
+    """What text that was told survives."""
+
+    FULL = "full"
+    """A power cut: it is on the disk before it is told."""
+    NORMAL = "normal"
+    """The end of the daemon, however sudden; a power cut may take the last seconds."""
+    MEMORY = "memory"
+    """A lost connection; nothing is written to a disk."""
+
+
 def require(name: str, value: float, low: float, high: float) -> None:
     """Raise ConfigError unless low <= value <= high."""
     if not low <= value <= high:  # also catches NaN
@@ -180,6 +191,8 @@ class ServerConfig:
     """Time a client has to take a message before it is cut."""
     drain_timeout_s: float = 10.0
     """Time running sessions have to finish after SIGTERM."""
+    resume_s: float = 120.0
+    """Time a resumable session waits for a client that was lost before it is decided; 0 lets none be resumed."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -191,6 +204,7 @@ class ServerConfig:
         require("server.idle_timeout_s", self.idle_timeout_s, 0, 86_400)
         require("server.send_timeout_s", self.send_timeout_s, 0.05, 3600)
         require("server.drain_timeout_s", self.drain_timeout_s, 0, 3600)
+        require("server.resume_s", self.resume_s, 0, 86_400)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +237,25 @@ class HttpConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalConfig:
+    """Where the text of resumable sessions is kept, and how long."""
+
+    path: Path | None = None
+    """SQLite file; without one the text is kept in memory only, and a session does not outlive the daemon."""
+    durability: Durability = Durability.FULL
+    """full, normal or memory."""
+    retention_s: float = 3600.0
+    """Time after which the text of a session that nobody has come back to is deleted."""
+    max_bytes: int = 268_435_456
+    """Size beyond which the oldest sessions that are not open are deleted early."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require("journal.retention_s", self.retention_s, 0, 366 * 86_400)
+        require("journal.max_bytes", self.max_bytes, 1_048_576, 1 << 40)
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     """What the daemon says about itself."""
 
@@ -246,4 +279,5 @@ class Config:
     session: SessionConfig = field(default_factory=SessionConfig)
     server: ServerConfig = field(default_factory=ServerConfig)
     http: HttpConfig = field(default_factory=HttpConfig)
+    journal: JournalConfig = field(default_factory=JournalConfig)
     log: LogConfig = field(default_factory=LogConfig)

@@ -115,7 +115,7 @@ def test_what_the_settings_file_shows_commented_out_are_the_defaults():
 def test_the_settings_file_shows_every_setting():
     text = (FOLDER / "streamer.toml").read_text()
     for section in dataclasses.fields(Config):
-        hidden = {"token", "token_file"}  # the unit hands the token over; a secret does not belong into this file
+        hidden = {"token", "token_file", "path"}  # the unit hands these over; a secret does not belong into this file
         here = getattr(Config(), section.name)
         names = {field.name for field in dataclasses.fields(here)} - hidden
         without_default = {name for name in names if getattr(here, name) is None}  # TOML has no way to show it
@@ -210,7 +210,11 @@ def exec_start(folder: Path) -> list[str]:
     """The arguments of ExecStart, with the places of this tree instead of the installed ones."""
     program, *arguments = shlex.split(Unit(FOLDER / "streamer.service")["Service"]["ExecStart"])
     (folder / "token").write_text("secret\n")
-    places = {"/etc/streamer/streamer.toml": str(FOLDER / "streamer.toml"), "%d/token": str(folder / "token")}
+    places = {
+        "/etc/streamer/streamer.toml": str(FOLDER / "streamer.toml"),
+        "%d/token": str(folder / "token"),
+        "%S/streamer/journal.sqlite": str(folder / "journal.sqlite"),
+    }
     assert Path(program).name == "streamer"
     return [places.get(argument, argument) for argument in arguments]
 

@@ -102,6 +102,7 @@ def test_every_setting_can_be_made_in_the_environment(settings, monkeypatch):
         "STREAMER_SERVER_MAX_MESSAGE_BYTES": "5000", "STREAMER_SERVER_MAX_LOAD": "0.5",
         "STREAMER_SESSION_COMMIT_POLICY": "agreement", "STREAMER_SESSION_ATTENTION_PROBABILITY": "0.5",
         "STREAMER_HTTP_HANGOVER_MS": "900", "STREAMER_HTTP_MAX_UPLOAD_BYTES": "5000",
+        "STREAMER_JOURNAL_DURABILITY": "normal", "STREAMER_JOURNAL_MAX_BYTES": "2000000",
     }  # fmt: skip
     for section, kind in get_type_hints(Config).items():
         for name, hint in get_type_hints(kind).items():
@@ -157,7 +158,7 @@ def test_every_setting_is_explained_in_the_help(capsys, monkeypatch):
 NOT_A_SETTINGS_FILE = [
     ("[server]\nprot = 1\n", "unknown setting prot in [server]; did you mean port?"),
     ("[sever]\nport = 1\n", "unknown section [sever]; did you mean server?"),
-    ("[colour]\n", "unknown section [colour]; there are: model, endpoint, session, server, http, log"),
+    ("[colour]\n", "unknown section [colour]; there are: model, endpoint, session, server, http, journal, log"),
     ("model = 'demo'\n", "model must be a section, [model], got 'demo'"),
     ("[server\n", "Expected ']'"),
     ("[log]\nformat = 'xml'\n", "xml"),

@@ -1,0 +1,125 @@
+"""A journal as the event loop sees it: notes that are awaited, sessions that are looked up, and how it fares."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from typing import IO, Any
+
+from streamer.config import JournalConfig
+from streamer.journal.database import in_memory, lock
+from streamer.journal.records import Standing
+from streamer.journal.scribe import Item, Scribe
+from streamer.journal.writes import Doom, Note, Write
+
+PATIENCE_S = 1.0
+"""Captions wait this long for the disk, then they go on without it."""
+
+
+class Journal:
+    """One daemon's journal. Everything is asked on the event loop and done on the scribe's thread."""
+
+    def __init__(self, config: JournalConfig, observe: Callable[[float], None] = lambda _: None, **scribe: Any) -> None:
+        """Open it; `observe` hears how long each transaction took, in seconds, on another thread.
+
+        Raises ConfigError if another daemon has it, or if the file cannot be a journal of this version.
+        """
+        self._lock: IO[bytes] | None = None
+        self._open: set[str] = set()
+        self.on_disk = not in_memory(config)
+        """Whether it outlives the daemon."""
+        if self.on_disk and config.path is not None:
+            with suppress(OSError):  # the file cannot be written either; the scribe says so and tries again
+                self._lock = lock(config.path)
+        try:
+            self._scribe = Scribe(config, open_sessions=lambda: frozenset(self._open), observe=observe, **scribe)
+        except BaseException:
+            self._unlock()
+            raise
+
+    @property
+    def epoch(self) -> str:
+        """Name of the journal: a session of another one is not known here."""
+        return self._scribe.epoch
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last write did not succeed."""
+        return self._scribe.failing
+
+    @property
+    def waiting(self) -> int:
+        """Writes that wait."""
+        return self._scribe.waiting
+
+    @property
+    def failures(self) -> int:
+        """Transactions that failed."""
+        return self._scribe.failures
+
+    @property
+    def dropped(self) -> int:
+        """Writes that were given up."""
+        return self._scribe.dropped
+
+    async def note(self, note: Note) -> bool:
+        """Write something down; return whether it is on the disk. In memory nothing ever is."""
+        self._open.add(note.session)
+        failing = self.failing
+        future = self._ask(note)
+        if failing:
+            return False  # it is kept, and written when that is possible again
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                return await future and self.on_disk
+        except TimeoutError:
+            return False
+
+    async def find(self, session: str) -> Standing | None:
+        """Return how a session stands; None if it is not known (any more), or the disk does not answer in time."""
+        try:
+            async with asyncio.timeout(5 * PATIENCE_S):
+                standing: Standing | None = await self._ask(session)
+        except TimeoutError:
+            return None
+        return standing
+
+    def release(self, session: str) -> None:
+        """Say that a session is not open any more: retention counts from its last note."""
+        self._open.discard(session)
+
+    def delete(self, session: str) -> None:
+        """Forget a session: nobody finds it from now on, and its text leaves the file within seconds."""
+        self._open.discard(session)
+        self._scribe.put(Item(Doom(session), lambda _: None))
+
+    def close(self) -> None:
+        """Write what waits and let go of the file."""
+        self._scribe.close()
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def _ask(self, work: Write | str) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+
+        def settle(answer: Any) -> None:
+            if not future.done():
+                future.set_result(answer)
+
+        def answer(found: Any) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(settle, found)
+
+        self._scribe.put(Item(work, answer))
+        return future
+
+
+def hashed(token: str) -> bytes:
+    """Return what is kept of a token: 128 random bits need no salt and no slow hash."""
+    return hashlib.sha256(token.encode()).digest()

@@ -1,0 +1,260 @@
+"""The thread that owns a journal's database: it writes what others hand in, many at a time, and tidies up when idle.
+
+Theory of operation. Whatever waits in the queue when the disk is free is written in one transaction: while one is being
+synced the next gathers, so the disk is never asked twice for what it could do once, and nobody waits for a timer.
+
+A write that fails (disk full, read-only, locked, gone) is kept and tried again; its sender is told at once that it does
+not stand, and so is everyone after it, without waiting, until one has succeeded. What is kept is bounded.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from streamer.config import ConfigError, JournalConfig
+from streamer.journal.database import PAGE_BYTES, corrupt, in_memory, move_aside, open_database, value
+from streamer.journal.records import EntryError
+from streamer.journal.writes import Doom, Note, Write, bury, expired, find, merged
+
+logger = logging.getLogger(__name__)
+
+MOST_KEPT = 20_000
+"""Writes that wait for a disk that refuses them; beyond it the oldest are dropped, and counted."""
+GROUP = 1024
+"""Writes in one transaction."""
+RETRY_S = 1.0
+SWEEP_S = 5.0
+SWEPT = 50
+"""Sessions given up at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something to do, and who wants to hear of it; the answer comes on the scribe's thread."""
+
+    work: Write | str | None
+    """A write; the name of a session that is asked for; None to end."""
+    answer: Callable[[Any], None]
+    """Takes whether the write stands, or the session's Standing or None."""
+
+
+class Scribe:
+    """One journal's writer; everything but `put` and `close` runs on its own thread."""
+
+    def __init__(
+        self,
+        config: JournalConfig,
+        *,
+        open_sessions: Callable[[], Collection[str]],
+        observe: Callable[[float], None] = lambda _: None,
+        now: Callable[[], float] = time.time,
+        opener: Callable[[JournalConfig], sqlite3.Connection] = open_database,
+    ) -> None:
+        """`open_sessions` are kept whatever their age; `observe` hears how long each transaction took, in seconds.
+
+        Raises ConfigError for a file that cannot be a journal of this version; what may pass is tried again later.
+        """
+        self._config = config
+        self._open_sessions = open_sessions
+        self._observe = observe
+        self._now = now
+        self._opener = opener
+        self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._kept: deque[Write] = deque()
+        self._database: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._dirty = False
+        self.failing = False
+        """Whether the last write did not succeed."""
+        self.failures = 0
+        """Transactions that failed."""
+        self.dropped = 0
+        """Writes given up because too many waited."""
+        self.epoch = ""
+        """Names the journal; another one after it was lost."""
+        try:
+            self._open()
+        except (sqlite3.Error, OSError) as error:
+            self._fail(error)
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Writes that wait."""
+        return self._queue.qsize() + len(self._kept)
+
+    def put(self, item: Item) -> None:
+        """Hand something in; from any thread."""
+        self._queue.put(item)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Write what waits and end; a disk that hangs is left behind."""
+        self._queue.put(Item(None, lambda _: None))
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        swept = self._now()
+        while True:
+            items = self._take()
+            ending = any(item.work is None for item in items)
+            try:
+                self._serve(items)
+                if not ending and (not items or abs(self._now() - swept) >= SWEEP_S):
+                    self._tidy()
+                    swept = self._now()
+            except Exception:
+                logger.exception("the journal failed")
+                self.failing = True
+            if ending:
+                break
+        if self._database is not None:
+            self._database.close()
+
+    def _take(self) -> list[Item]:
+        """Wait for something to do; return all of it, and nothing when it is time to look around."""
+        try:
+            items = [self._queue.get(timeout=RETRY_S if self._kept or self._dirty else SWEEP_S)]
+            while len(items) < GROUP:
+                items.append(self._queue.get_nowait())
+        except queue.Empty:
+            return items if "items" in locals() else []
+        return items
+
+    def _serve(self, items: list[Item]) -> None:
+        """Write what is to be written, then answer."""
+        writers = [item for item in items if isinstance(item.work, Note | Doom)]
+        self._kept.extend(item.work for item in writers if isinstance(item.work, Note | Doom))
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popleft()
+            self.dropped += 1
+        stands = self._write() if self._kept else True
+        for item in writers:
+            item.answer(stands)
+        if writers and stands and self._database is not None and self._too_large(self._database):
+            self._tidy()
+        for item in items:
+            if isinstance(item.work, str):
+                item.answer(self._find(item.work))
+
+    def _write(self) -> bool:
+        """Write everything that waits in one transaction; say whether it stands."""
+        begun = time.perf_counter()
+        try:
+            database = self._opened()
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                self._apply(database)
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+        except (sqlite3.Error, OSError, ConfigError) as error:
+            self._fail(error)
+            return False
+        self._kept.clear()
+        self._observe(time.perf_counter() - begun)
+        if self.failing:
+            logger.warning("the journal is written again")
+        self.failing = False
+        return True
+
+    def _apply(self, database: sqlite3.Connection) -> None:
+        for write in tuple(self._kept):
+            database.execute("SAVEPOINT step")
+            try:
+                write.apply(database, self._now())
+            except sqlite3.IntegrityError:
+                # It would fail every time: one session's trouble is not the others'.
+                database.execute("ROLLBACK TO step")
+                logger.exception("a write to the journal contradicts it and is dropped")
+                self.dropped += 1
+            database.execute("RELEASE step")
+
+    def _find(self, session: str) -> Any:
+        """Return how a session stands, with what is not written yet."""
+        notes = [write for write in self._kept if isinstance(write, Note) and write.session == session]
+        try:
+            return merged(find(self._opened(), session), notes)
+        except (sqlite3.Error, OSError, ConfigError, EntryError) as error:
+            self._fail(error)
+            return merged(None, notes)
+
+    def _opened(self) -> sqlite3.Connection:
+        """Return the database, opened again if it was lost or somebody has removed its file."""
+        if self._database is not None and self._file != self._file_now():
+            logger.error("the journal's file was removed or replaced: it is begun anew")
+            self._shut()
+        if self._database is None:
+            self._open()
+        assert self._database is not None
+        return self._database
+
+    def _open(self) -> None:
+        self._database = self._opener(self._config)
+        self._file = self._file_now()
+        self.epoch = str(self._database.execute("SELECT epoch FROM meta").fetchone()[0])
+
+    def _shut(self) -> None:
+        if self._database is not None:
+            self._database.close()
+        self._database = None
+
+    def _file_now(self) -> tuple[int, int] | None:
+        """Return what tells the file from another one under its name; None in memory."""
+        if in_memory(self._config) or self._config.path is None:
+            return None
+        try:
+            status = self._config.path.stat()
+        except FileNotFoundError:
+            return 0, 0
+        return status.st_dev, status.st_ino
+
+    def _fail(self, error: Exception) -> None:
+        """Note a failure; said once, until it works again."""
+        self.failures += 1
+        if not self.failing:
+            logger.error("the journal cannot be written, captions go on without it: %s", error)
+        self.failing = True
+        if isinstance(error, sqlite3.Error) and corrupt(error) and self._config.path is not None:
+            self._shut()
+            logger.error("the journal is corrupt: moved to %s", move_aside(self._config.path))
+        elif isinstance(error, sqlite3.OperationalError) and "I/O" in str(error):
+            self._shut()  # what sqlite knows of the file may be wrong
+
+    def _tidy(self) -> None:
+        """Forget what is too old or too much; a little at a time."""
+        if self._kept:
+            self._write()
+        try:
+            database = self._opened()
+            self._doom(database)
+            if bury(database):
+                self._dirty = True
+            elif self._dirty:
+                database.execute("PRAGMA incremental_vacuum").fetchall()
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._dirty = False
+        except (sqlite3.Error, OSError, ConfigError) as error:
+            self._fail(error)
+
+    def _doom(self, database: sqlite3.Connection) -> None:
+        now, open_sessions = self._now(), self._open_sessions()
+        excess = self._too_large(database)
+        old = expired(database, now if excess else now - self._config.retention_s, SWEPT + len(open_sessions))
+        for session in [session for session in old if session not in open_sessions][: 1 if excess else SWEPT]:
+            Doom(session).apply(database, now)
+            self._dirty = True
+
+    def _too_large(self, database: sqlite3.Connection) -> bool:
+        pages = int(value(database, "page_count")) - int(value(database, "freelist_count"))
+        return pages * PAGE_BYTES > self._config.max_bytes

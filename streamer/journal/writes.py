@@ -1,0 +1,95 @@
+"""What is done to a journal: each is one step inside a transaction, done again whole if the transaction failed."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from streamer.journal.records import Entry, Standing
+
+DOOMED_ROWS = 500
+"""Entries deleted in one transaction: others wait for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Entries of a session, and how far its audio is decided with them."""
+
+    session: str
+    token: bytes
+    """SHA-256 of the resume token; every note carries it, so that a journal that was lost can be begun anew."""
+    settled: int
+    entries: tuple[Entry, ...] = ()
+    ended: bool = False
+
+    def apply(self, database: sqlite3.Connection, now: float) -> None:
+        """Write it down. Raises sqlite3.Error."""
+        database.execute(
+            "INSERT INTO sessions (id, token, settled, ended, seen) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET settled = max(settled, excluded.settled),"
+            " ended = max(ended, excluded.ended), seen = excluded.seen",
+            (self.session, self.token, self.settled, int(self.ended), now),
+        )
+        database.executemany(
+            "INSERT INTO entries (session, number, kind, commit_id, body) VALUES (?, ?, ?, ?, ?)",
+            [(self.session, *entry.row()) for entry in self.entries],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Doom:
+    """A session that is to be forgotten: it is there for nobody from now on, and goes piece by piece."""
+
+    session: str
+
+    def apply(self, database: sqlite3.Connection, now: float) -> None:
+        """Give it up. Raises sqlite3.Error."""
+        del now
+        database.execute("UPDATE sessions SET doomed = 1 WHERE id = ?", (self.session,))
+
+
+Write: TypeAlias = Note | Doom
+
+
+def find(database: sqlite3.Connection, session: str) -> Standing | None:
+    """Return how a session stands; None if it is not known (any more). Raises sqlite3.Error, EntryError."""
+    query = "SELECT token, settled, ended FROM sessions WHERE id = ? AND NOT doomed"
+    row = database.execute(query, (session,)).fetchone()
+    if row is None:
+        return None
+    rows = database.execute("SELECT number, kind, body FROM entries WHERE session = ? ORDER BY number", (session,))
+    return Standing(row[0], row[1], bool(row[2]), tuple(Entry.of_row(*entry) for entry in rows))
+
+
+def merged(standing: Standing | None, notes: list[Note]) -> Standing | None:
+    """Add what is noted and not yet written."""
+    for note in notes:
+        before = standing or Standing(note.token, 0, ended=False, entries=())
+        settled, ended = max(before.settled, note.settled), before.ended or note.ended
+        standing = Standing(note.token, settled, ended, (*before.entries, *note.entries))
+    return standing
+
+
+def expired(database: sqlite3.Connection, before: float, limit: int) -> list[str]:
+    """Return sessions last heard of before a time, oldest first. Raises sqlite3.Error."""
+    query = "SELECT id FROM sessions WHERE NOT doomed AND seen < ? ORDER BY seen LIMIT ?"
+    return [row[0] for row in database.execute(query, (before, limit))]
+
+
+def bury(database: sqlite3.Connection) -> bool:
+    """Delete a piece of what is doomed; say whether there was any. Raises sqlite3.Error."""
+    row = database.execute("SELECT id FROM sessions WHERE doomed LIMIT 1").fetchone()
+    if row is None:
+        return False
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        query = "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries WHERE session = ? LIMIT ?)"
+        if database.execute(query, (row[0], DOOMED_ROWS)).rowcount < DOOMED_ROWS:
+            database.execute("DELETE FROM sessions WHERE id = ?", row)
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+    return True

@@ -1,0 +1,431 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.types import Word
+from streamer.config import ConfigError, Durability, JournalConfig
+from streamer.events import Commit, Final, Gap
+from streamer.journal.database import open_database
+from streamer.journal.journal import Journal, hashed
+from streamer.journal.records import Entry, Standing, after
+from streamer.journal.writes import Note
+
+TOKEN = hashed("secret")
+
+
+def commit(number: int, text: str = "") -> Entry:
+    """The entry of a session that says nothing but commits."""
+    text = text or f"w{number}"
+    start, end = number * 1000, number * 1000 + 900
+    return Entry(number, Commit(number, 1, text, start, end, (Word(text, start, end, 0.9, (number,)),)))
+
+
+def note(number: int, session: str = "s", text: str = "", **more: Any) -> Note:
+    return Note(session, TOKEN, number * 1000 + 900, (commit(number, text),), **more)
+
+
+@asynccontextmanager
+async def opened(path: Path | None, **options: Any) -> AsyncIterator[Journal]:
+    settings = {key: options.pop(key) for key in ("durability", "retention_s", "max_bytes") if key in options}
+    journal = Journal(JournalConfig(path, **settings), **options)
+    try:
+        yield journal
+    finally:
+        await asyncio.to_thread(journal.close)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "journal.sqlite"
+
+
+def texts(standing: Standing | None) -> list[str]:
+    assert standing is not None
+    return [entry.event.text for entry in standing.entries if isinstance(entry.event, Commit)]
+
+
+async def swept(journal: Journal) -> None:
+    """Let the scribe look around once."""
+    done = threading.Event()
+
+    def look() -> None:
+        while journal._scribe._dirty or not done.is_set():
+            journal._scribe._tidy()
+            done.set()
+
+    await asyncio.to_thread(look)
+
+
+async def test_what_was_noted_is_found_after_the_daemon_has_ended(path):
+    async with opened(path) as journal:
+        assert await journal.note(note(1)) is True
+        assert await journal.note(note(2)) is True
+        epoch = journal.epoch
+    async with opened(path) as journal:
+        standing = await journal.find("s")
+        assert journal.epoch == epoch
+    assert standing == Standing(TOKEN, 2900, ended=False, entries=(commit(1), commit(2)))
+
+
+async def test_every_kind_of_entry_comes_back_as_it_was(path):
+    told = (
+        commit(1),
+        Entry(2, Final(1, "w1", 0, 1500, "en", 3)),
+        Entry(3, Gap(1500, 9000, "the connection was lost for too long")),
+    )
+    async with opened(path) as journal:
+        await journal.note(Note("s", TOKEN, 9000, told, ended=True))
+        assert await journal.find("s") == Standing(TOKEN, 9000, ended=True, entries=told)
+
+
+async def test_in_memory_nothing_is_durable_and_everything_is_found(path):
+    async with opened(None) as journal:
+        assert await journal.note(note(1)) is False
+        assert texts(await journal.find("s")) == ["w1"]
+        assert not journal.failing
+    async with opened(path, durability=Durability.MEMORY) as journal:
+        assert await journal.note(note(1)) is False
+    assert not path.exists()
+
+
+async def test_the_file_refuses_to_change_or_lose_what_was_committed(path):
+    async with opened(path) as journal:
+        await journal.note(note(1))
+        with sqlite3.connect(path) as other:
+            with pytest.raises(sqlite3.IntegrityError, match="never changes"):
+                other.execute("UPDATE entries SET body = '{}'")
+            with pytest.raises(sqlite3.IntegrityError, match="as a whole"):
+                other.execute("DELETE FROM entries")
+        other.close()
+
+
+async def test_an_entry_that_contradicts_the_journal_harms_no_other_session(path):
+    async with opened(path) as journal:
+        await journal.note(note(1, text="first"))
+        await asyncio.gather(journal.note(note(1, text="second")), journal.note(note(1, "t")))
+        assert texts(await journal.find("s")) == ["first"]
+        assert texts(await journal.find("t")) == ["w1"]
+        assert journal.dropped == 1
+
+
+async def test_notes_that_come_together_are_written_in_few_transactions(path):
+    took: list[float] = []
+    async with opened(path, observe=took.append) as journal:
+        await asyncio.gather(*(journal.note(note(1, f"s{n}")) for n in range(500)))
+    assert len(took) < 100
+
+
+async def test_the_file_is_for_nobody_else(path):
+    async with opened(path) as journal:
+        await journal.note(note(1))
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_second_daemon_does_not_start_on_the_same_journal(path):
+    async with opened(path):
+        with pytest.raises(ConfigError, match="in use by another daemon"):
+            Journal(JournalConfig(path))
+    async with opened(path):
+        pass
+
+
+async def test_a_journal_of_a_later_version_is_refused_and_left_as_it_is(path):
+    async with opened(path) as journal:
+        await journal.note(note(1))
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="has version 99"):
+        Journal(JournalConfig(path))
+    assert path.read_bytes() == before
+
+
+async def test_a_database_of_another_program_is_refused_and_left_as_it_is(tmp_path):
+    path = tmp_path / "theirs.sqlite"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE theirs (x)")
+    database.close()
+    with pytest.raises(ConfigError, match="another program"):
+        Journal(JournalConfig(path))
+    assert sqlite3.connect(path).execute("SELECT count(*) FROM theirs").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("damage", ["noise", "middle", "header", "short"])
+async def test_a_corrupt_journal_is_moved_aside_and_a_new_one_is_begun(path, damage, caplog):
+    async with opened(path) as journal:
+        for number in range(1, 200):
+            await journal.note(note(number, text=f"text {number} " * 20))
+        epoch = journal.epoch
+    data = bytearray(path.read_bytes())
+    match damage:
+        case "noise":
+            data[:] = os.urandom(len(data))
+        case "middle":
+            data[4096 : len(data) // 2] = os.urandom(len(data) // 2 - 4096)
+        case "header":
+            data[:16] = b"not a database!!"
+        case "short":
+            del data[len(data) // 2 :]
+    path.write_bytes(data)
+    async with opened(path) as journal:
+        assert journal.epoch != epoch
+        assert await journal.note(note(1)) is True
+        assert await journal.find("s") == Standing(TOKEN, 1900, ended=False, entries=(commit(1),))
+    [aside] = path.parent.glob("*.corrupt-*")
+    assert aside.read_bytes() == data
+    assert "corrupt" in caplog.text
+
+
+async def test_a_log_that_was_cut_short_costs_only_what_it_held(path):
+    async with opened(path) as journal:
+        for number in range(1, 50):
+            await journal.note(note(number))
+        data, log = path.read_bytes(), path.with_name(path.name + "-wal").read_bytes()
+    path.write_bytes(data)
+    path.with_name(path.name + "-wal").write_bytes(log[: len(log) // 2 + 100])
+    async with opened(path) as journal:
+        found = texts(await journal.find("s"))
+        assert found == [f"w{number}" for number in range(1, len(found) + 1)]
+        assert 0 < len(found) < 49
+        assert await journal.note(note(len(found) + 1)) is True
+
+
+class Faulty:
+    """A database whose transactions fail while somebody says so."""
+
+    def __init__(self, database: sqlite3.Connection, trouble: list[Exception]) -> None:
+        self._database = database
+        self._trouble = trouble
+
+    def execute(self, statement: str, *arguments: Any) -> Any:
+        if self._trouble and statement == "COMMIT":
+            raise self._trouble[0]
+        return self._database.execute(statement, *arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+
+@pytest.mark.parametrize(
+    "complaint", ["database or disk is full", "disk I/O error", "attempt to write a readonly database"]
+)
+async def test_a_disk_that_refuses_costs_durability_and_nothing_else(path, complaint, caplog):
+    trouble: list[Exception] = []
+    async with opened(path, opener=lambda config: Faulty(open_database(config), trouble)) as journal:
+        assert await journal.note(note(1)) is True
+        trouble.append(sqlite3.OperationalError(complaint))
+        assert await journal.note(note(2)) is False
+        assert await journal.note(note(3)) is False
+        assert journal.failing
+        assert texts(await journal.find("s")) == ["w1", "w2", "w3"]
+        trouble.clear()
+        while journal.failing:
+            await journal.note(Note("s", TOKEN, 3900))
+        assert await journal.note(note(4)) is True
+    async with opened(path) as journal:
+        assert texts(await journal.find("s")) == ["w1", "w2", "w3", "w4"]
+    assert caplog.text.count("cannot be written") == 1
+    assert "written again" in caplog.text
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size: writes fail as on a disk that is full."""
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+async def test_a_file_that_cannot_grow_is_written_again_when_it_can(path):
+    async with opened(path) as journal:
+        assert await journal.note(note(1)) is True
+        size = path.with_name(path.name + "-wal").stat().st_size
+        number = 1
+        with largest_file(size + 8192):
+            while not journal.failing:
+                number += 1
+                await journal.note(note(number, text="x" * 2000))
+        while journal.failing:
+            await journal.note(Note("s", TOKEN, 0))
+    async with opened(path) as journal:
+        assert len(texts(await journal.find("s"))) == number
+
+
+async def test_a_journal_that_cannot_be_made_does_not_keep_the_daemon_from_serving(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    async with opened(tmp_path / "file" / "journal.sqlite") as journal:
+        assert journal.failing
+        assert await journal.note(note(1)) is False
+        assert texts(await journal.find("s")) == ["w1"]
+
+
+async def test_a_file_that_was_removed_is_begun_anew(path, caplog):
+    async with opened(path) as journal:
+        await journal.note(note(1))
+        for file in path.parent.glob("journal.sqlite*"):
+            if not file.name.endswith(".lock"):
+                file.unlink()
+        assert await journal.note(note(2)) is True
+    async with opened(path) as journal:
+        assert texts(await journal.find("s")) == ["w2"]
+    assert "removed" in caplog.text
+
+
+async def test_another_process_that_holds_the_file_does_not_delay_captions_for_ever(path):
+    async with opened(path) as journal:
+        await journal.note(note(1))
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        assert await journal.note(note(2)) is False
+        other.execute("COMMIT")
+        other.close()
+        while journal.failing:
+            await journal.note(Note("s", TOKEN, 0))
+        assert texts(await journal.find("s")) == ["w1", "w2"]
+
+
+async def test_a_disk_that_hangs_lets_captions_go_on(path, monkeypatch):
+    hold = threading.Event()
+    monkeypatch.setattr("streamer.journal.journal.PATIENCE_S", 0.01)
+
+    class Hanging(Faulty):
+        def execute(self, statement: str, *arguments: Any) -> Any:
+            if statement == "COMMIT":
+                hold.wait()
+            return super().execute(statement, *arguments)
+
+    async with opened(path, opener=lambda config: Hanging(open_database(config), [])) as journal:
+        assert await journal.note(note(1)) is False
+        hold.set()
+    async with opened(path) as journal:
+        assert texts(await journal.find("s")) == ["w1"]
+
+
+async def test_a_session_that_is_deleted_leaves_nothing_in_the_files(path):
+    canary = "canary-of-a-sentence"
+    async with opened(path) as journal:
+        for number in range(1, 1200):
+            await journal.note(note(number, text=f"{canary} {number}")) if number % 400 == 0 else journal._ask(
+                note(number, text=f"{canary} {number}")
+            )
+        await journal.note(note(1, "other"))
+        assert any(canary.encode() in file.read_bytes() for file in path.parent.iterdir())
+        journal.delete("s")
+        assert await journal.find("s") is None
+        await swept(journal)
+        assert not any(canary.encode() in file.read_bytes() for file in path.parent.iterdir())
+        assert texts(await journal.find("other")) == ["w1"]
+
+
+async def test_sessions_that_nobody_came_back_to_are_deleted_in_time(path):
+    now = [1000.0]
+    async with opened(path, retention_s=60, now=lambda: now[0]) as journal:
+        for session in ("old", "open"):
+            await journal.note(note(1, session))
+        journal.release("old")
+        now[0] += 50
+        await journal.note(note(1, "young"))
+        journal.release("young")
+        await swept(journal)
+        assert await journal.find("old") is not None
+        now[0] += 20
+        await swept(journal)
+        assert await journal.find("old") is None
+        assert await journal.find("open") is not None, "it is open, whatever its age"
+        assert await journal.find("young") is not None
+
+
+async def test_a_journal_beyond_its_size_loses_the_oldest_sessions_first(path):
+    async with opened(path, max_bytes=1_048_576) as journal:
+        for session in range(30):
+            assert await journal.note(note(1, f"s{session}", text="x" * 60_000)) is True
+            journal.release(f"s{session}")
+        await swept(journal)
+        kept = [n for n in range(30) if await journal.find(f"s{n}") is not None]
+    assert kept
+    assert kept == list(range(kept[0], 30))
+    assert path.stat().st_size <= 1_200_000
+
+
+WRITER = textwrap.dedent("""
+    import asyncio, sys
+    from pathlib import Path
+    from streamer.config import JournalConfig
+    from streamer.events import Commit
+    from streamer.journal.journal import Journal
+    from streamer.journal.records import Entry
+    from streamer.journal.writes import Note
+
+    def note(number):
+        return Note("s", b"", number, (Entry(number, Commit(number, 1, f"w{number}", 0, 1, ())),))
+
+    async def main():
+        journal = Journal(JournalConfig(Path(sys.argv[1])))
+        standing = await journal.find("s")
+        number = standing.commits if standing else 0
+        while True:
+            number += 1
+            assert await journal.note(note(number))
+            print(number, flush=True)
+    asyncio.run(main())
+""")
+
+
+def test_nothing_that_was_told_is_lost_when_the_writer_is_killed(path):
+    told = 0
+    for round_ in range(3):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True)
+        assert writer.stdout is not None
+        for _ in range(20 + 7 * round_):
+            told = int(writer.stdout.readline())
+        writer.kill()
+        told = max([told, *map(int, writer.stdout.read().split())])
+        writer.wait()
+        writer.stdout.close()
+    database = open_database(JournalConfig(path))
+    rows = [row[0] for row in database.execute("SELECT number FROM entries ORDER BY number")]
+    database.close()
+    assert rows == list(range(1, len(rows) + 1))
+    assert len(rows) >= told
+
+
+KINDS = st.sampled_from(["commit", "final", "gap"])
+
+
+@given(st.lists(KINDS, max_size=20), st.integers(0, 25))
+def test_what_follows_a_commit_is_all_that_was_told_after_it(kinds, known):
+    entries, commits = [], 0
+    for number, kind in enumerate(kinds, 1):
+        if kind == "commit":
+            commits += 1
+            entries.append(Entry(number, Commit(commits, 1, "w", 0, 1, ())))
+        else:
+            entries.append(Entry(number, Gap(0, 1, "") if kind == "gap" else Final(1, "", 0, 1, "en")))
+    rest = after(tuple(entries), known)
+    assert rest == tuple(entries)[len(entries) - len(rest) :]
+    assert [entry.commit for entry in rest if entry.commit] == list(range(min(known, commits) + 1, commits + 1))
+    if 0 < known <= commits:
+        assert entries[len(entries) - len(rest) - 1].commit == known
