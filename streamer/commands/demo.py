@@ -16,8 +16,8 @@ from cyclopts import Parameter
 from clients.connection import connect
 from clients.demo.clip import choose_clip
 from clients.file import paced
-from clients.microphone import environment
 from model.types import SAMPLE_RATE, Samples
+from streamer.capture.process import environment
 from streamer.commands.complaints import complain
 from streamer.commands.displays import CaptionFormat, display_for
 from streamer.commands.outcome import CommandError, Exit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from clients.portaudio import AudioUnavailable, input_devices, load_portaudio
+from streamer.capture.portaudio import AudioUnavailable, input_devices, load_portaudio
 from streamer.commands.complaints import complain
 from streamer.commands.outcome import Exit
 

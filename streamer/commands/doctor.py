@@ -12,9 +12,9 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from clients.portaudio import AudioUnavailable, find_input, load_portaudio
 from model.config import ModelError
 from streamer import __version__
+from streamer.capture.portaudio import AudioUnavailable, find_input, load_portaudio
 from streamer.commands.outcome import Exit
 from streamer.commands.serve import check_address
 from streamer.config import Config, ConfigError

@@ -9,10 +9,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from clients.connection import Stream, connect
-from clients.microphone import Microphone
-from clients.portaudio import find_input, load_portaudio
 from model.types import Recognizer, Task
 from streamer import logs
+from streamer.capture.microphone import Microphone
+from streamer.capture.portaudio import find_input, load_portaudio
 from streamer.commands.complaints import complain
 from streamer.commands.displays import CaptionFormat, display_for
 from streamer.commands.loading import load_recognizer

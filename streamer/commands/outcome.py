@@ -6,8 +6,8 @@ from enum import IntEnum
 
 from clients.connection import ConnectionLost, StreamError, Unreachable
 from clients.file import FileError
-from clients.portaudio import AudioUnavailable
 from model.config import ModelError
+from streamer.capture.portaudio import AudioUnavailable
 from streamer.config import ConfigError
 from streamer.engine import EngineError
 from streamer.listening import AddressError

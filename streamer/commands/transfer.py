@@ -12,8 +12,8 @@ import numpy as np
 
 from clients.captions import Display
 from clients.connection import ConnectionLost, FromServer
-from clients.microphone import Captured, DeviceLost, DeviceOpened, Microphone, Overflowed
 from model.types import SAMPLE_RATE, Samples
+from streamer.capture.microphone import Captured, DeviceLost, DeviceOpened, Microphone, Overflowed
 from streamer.protocols.messages import Flush
 
 LONGEST_SILENCE = 30 * SAMPLE_RATE

@@ -10,7 +10,7 @@ import soundfile
 
 from clients.file import FileError, SoundFile, paced
 from model.types import SAMPLE_RATE
-from tests.clients.virtual_time import run
+from tests.virtual_time import run
 
 SPEECH = Path(__file__).parents[3] / "shared" / "data"
 

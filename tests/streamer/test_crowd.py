@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples
-from tests.clients.virtual_time import run
 from tests.fakes import LEVELS, LevelRecognizer, silence, speak
 from tests.streamer.crowd import Client, Crowd, affine
+from tests.virtual_time import run
 
 DEMO = affine(0.009, 0.022)
 """The demo model on one core: measured."""

@@ -12,10 +12,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from clients.microphone import Capture, Captured, DeviceLost, DeviceOpened, Overflowed
-from clients.portaudio import INSTALL, AudioUnavailable
 from model.types import SAMPLE_RATE
 from streamer.__main__ import run
+from streamer.capture.microphone import Capture, Captured, DeviceLost, DeviceOpened, Overflowed
+from streamer.capture.portaudio import INSTALL, AudioUnavailable
 from streamer.commands import listen, local
 from streamer.commands.outcome import Exit
 from tests.fakes import LevelRecognizer, LevelVad

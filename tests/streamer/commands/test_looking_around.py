@@ -10,10 +10,10 @@ import pytest
 from clients.demo.clip import UTTERANCES, choose_clip
 from clients.demo.synthesise import CLIP
 from clients.demo.synthesise import UTTERANCES as SPOKEN
-from clients.portaudio import INSTALL, AudioUnavailable
 from model.hub import demo_folder
 from model.types import SAMPLE_RATE
 from streamer.__main__ import run
+from streamer.capture.portaudio import INSTALL, AudioUnavailable
 from streamer.commands.outcome import Exit
 from tests.streamer.commands.console import one_line, sound_file
 

@@ -11,10 +11,10 @@ from functools import partial
 import pytest
 
 from clients.connection import ConnectionLost, StreamError, Unreachable
-from clients.portaudio import AudioUnavailable
 from model.config import ModelError
 from streamer import __version__
 from streamer.__main__ import run
+from streamer.capture.portaudio import AudioUnavailable
 from streamer.commands import devices
 from streamer.commands.outcome import CommandError, Exit, expected
 from streamer.config import ConfigError

@@ -9,8 +9,8 @@ from clients.captions import PlainCaptions
 from model.types import Samples
 from streamer.commands.transfer import transfer
 from streamer.protocols.messages import Done
-from tests.clients.virtual_time import run as run_in_virtual_time
 from tests.fakes import silence
+from tests.virtual_time import run as run_in_virtual_time
 
 
 class FinishedStream:

@@ -1,51 +1,34 @@
-"""Record one device and write it to a pipe: the child process behind `clients.microphone`.
+"""Record one device and write it to a pipe: the child process behind `streamer.capture.microphone`.
 
 Why a process: a stalled sound server raises nothing and may hold the thread that closes its stream for half a minute,
 and PortAudio sees a device that was plugged in later only after a restart. A process can be killed at once, and a new
 one sees the devices of its time.
-
-Frames on the pipe: one byte kind, four bytes length (little-endian), payload.
 """
 
 from __future__ import annotations
 
 import os
 import queue
-import struct
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import Enum
+from time import monotonic
 from typing import Any
 
 import numpy as np
 import soxr
 
-from clients.portaudio import AudioUnavailable, InputDevice, find_input, load_portaudio
 from model.types import SAMPLE_RATE
+from streamer.capture.frames import Frame, Kind
+from streamer.capture.portaudio import AudioUnavailable, InputDevice, find_input, load_portaudio
+from streamer.capture.rate_guard import RateGuard
 
-HEADER = struct.Struct("<cI")
 BLOCKS_PER_SECOND = 50
 QUEUE_BLOCKS = 10 * BLOCKS_PER_SECOND
 """Ten seconds wait at most for a reader that is slow; what comes on top is counted and reported as LOST."""
 RESUME_BLOCKS = QUEUE_BLOCKS // 2
 """A full queue takes blocks again when half of it has been read: one long gap is better than a hundred in a row."""
 PATIENCE_S = 0.5
-
-
-class Kind(Enum):
-    """What a frame holds."""
-
-    OPENED = b"O"
-    """Name of the device, UTF-8."""
-    AUDIO = b"A"
-    """s16le mono at 16 kHz."""
-    LOST = b"L"
-    """Decimal number of 16 kHz samples that were not recorded between the audio around this frame."""
-    FAILED = b"F"
-    """Why the device cannot be used (any longer), UTF-8; the last frame. It may work later."""
-    UNAVAILABLE = b"U"
-    """What has to be installed, UTF-8; the last frame. Trying again is of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +39,48 @@ class Shape:
     channels: int
 
 
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What PortAudio's thread hands over."""
+
+    time: float
+    block: bytes = b""
+    lost: int = 0
+    """Frames that are missing here, where there is no block."""
+    complaint: str = ""
+    """Why nothing follows."""
+
+
 class Recorder:
     """One recording of one device, from opening it to losing it."""
 
-    def __init__(self, portaudio: Any, device: InputDevice, write: Callable[[bytes], object]) -> None:
+    def __init__(
+        self,
+        portaudio: Any,
+        device: InputDevice,
+        write: Callable[[bytes], object],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._portaudio = portaudio
         self._device = device
         self._write = write
-        # Filled by PortAudio's thread: blocks, numbers of lost samples, None at the end.
-        self._queue: queue.Queue[bytes | int | None] = queue.Queue(QUEUE_BLOCKS + 2)
+        self._clock = clock
+        # Filled by PortAudio's thread; two places are kept for what is lost last and the end.
+        self._queue: queue.Queue[Item] = queue.Queue(QUEUE_BLOCKS + 2)
         self._lost = 0
         self._full = False
+        self._over = False
+        self._heard: float | None = None  # when the last block came
 
     def run(self, keep_going: Callable[[], bool] = lambda: True) -> None:
         """Record until the device goes away or `keep_going` says no; it is asked about twice a second or more.
 
-        Raises AudioUnavailable if the device cannot be opened or has stopped by itself.
+        Raises AudioUnavailable if the device cannot be opened, has stopped by itself, or runs faster than time.
         """
         shape = self._shape()
         resampler = soxr.ResampleStream(shape.sample_rate, SAMPLE_RATE, 1, dtype="float32")
+        self._rate = shape.sample_rate
+        self._guard = RateGuard(shape.sample_rate, self._clock())
         try:
             stream = self._portaudio.RawInputStream(
                 device=self._device.index,
@@ -86,7 +92,7 @@ class Recorder:
                 finished_callback=self._finish,
             )
             with stream:
-                self._write(frame(Kind.OPENED, self._device.name.encode()))
+                self._write(Frame(Kind.OPENED, self._device.name.encode(), self._clock()).pack())
                 for item in self._items(keep_going):
                     self._forward(item, shape, resampler)
         except self._portaudio.PortAudioError as error:
@@ -108,65 +114,85 @@ class Recorder:
 
     def _hear(self, block: Any, frames: int, _time: object, status: Any) -> None:
         """Take a block, on PortAudio's thread: never wait here."""
+        if self._over:
+            return
+        now = self._clock()
+        if not self._guard.receive(frames, now):
+            self._end("sound comes faster than real time; this is no microphone", now)
+            return
         if status.input_overflow:
-            self._lost += frames  # PortAudio does not say how much was lost; it is a block at least
+            self._lost += self._overflown(frames, now)
+        self._heard = now
         waiting = self._queue.qsize()
         self._full = waiting > RESUME_BLOCKS if self._full else waiting + 2 > QUEUE_BLOCKS
         if self._full:
             self._lost += frames
             return
         if self._lost:
-            self._queue.put_nowait(self._lost)
+            self._queue.put_nowait(Item(now - frames / self._rate, lost=self._lost))
             self._lost = 0
-        self._queue.put_nowait(bytes(block))
+        self._queue.put_nowait(Item(now, bytes(block)))
+
+    def _overflown(self, frames: int, now: float) -> int:
+        """Estimate what an overflow has cost, which PortAudio does not say: the time that no block tells of."""
+        silent = 0.0 if self._heard is None else now - self._heard
+        return max(frames, round(silent * self._rate) - frames)
 
     def _finish(self) -> None:
-        """Note that the stream has ended, and what was lost last; two places in the queue are kept for this."""
-        if self._lost:
-            self._queue.put_nowait(self._lost)
-        self._queue.put_nowait(None)
+        """Note that the stream has ended by itself."""
+        self._end("the device has gone", self._clock())
 
-    def _items(self, keep_going: Callable[[], bool]) -> Iterator[bytes | int]:
+    def _end(self, complaint: str, now: float) -> None:
+        """Say what was lost last, and why nothing follows."""
+        if self._over:
+            return
+        self._over = True
+        if self._lost:
+            self._queue.put_nowait(Item(now, lost=self._lost))
+        self._queue.put_nowait(Item(now, complaint=complaint))
+
+    def _items(self, keep_going: Callable[[], bool]) -> Iterator[Item]:
         while keep_going():
             try:
                 item = self._queue.get(timeout=PATIENCE_S)
             except queue.Empty:
                 continue  # whoever reads the pipe decides when silence of the device is too long
-            if item is None:
-                raise AudioUnavailable(f"{self._device.name}: the device has gone")
+            if item.complaint:
+                raise AudioUnavailable(f"{self._device.name}: {item.complaint}")
             yield item
 
-    def _forward(self, item: bytes | int, shape: Shape, resampler: Any) -> None:
-        if isinstance(item, int):
-            self._write(frame(Kind.LOST, str(item * SAMPLE_RATE // shape.sample_rate).encode()))
+    def _forward(self, item: Item, shape: Shape, resampler: Any) -> None:
+        if item.lost:
+            lost = str(item.lost * SAMPLE_RATE // shape.sample_rate).encode()
+            self._write(Frame(Kind.LOST, lost, item.time).pack())
             return
-        pcm = np.frombuffer(item, "<i2").reshape(-1, shape.channels)
         if shape.sample_rate == SAMPLE_RATE and shape.channels == 1:
-            self._write(frame(Kind.AUDIO, item))
+            self._write(Frame(Kind.AUDIO, item.block, item.time).pack())
             return
+        pcm = np.frombuffer(item.block, "<i2").reshape(-1, shape.channels)
         mono = pcm.mean(axis=1, dtype=np.float32) / 32_768.0
         samples = np.clip(np.rint(resampler.resample_chunk(mono) * 32_768.0), -32_768, 32_767)
-        self._write(frame(Kind.AUDIO, samples.astype("<i2").tobytes()))
+        self._write(Frame(Kind.AUDIO, samples.astype("<i2").tobytes(), item.time).pack())
 
 
-def frame(kind: Kind, payload: bytes) -> bytes:
-    """Return a frame for the pipe."""
-    return HEADER.pack(kind.value, len(payload)) + payload
-
-
-def record(device: str | None, write: Callable[[bytes], object], portaudio: Any = None) -> None:
+def record(
+    device: str | None,
+    write: Callable[[bytes], object],
+    portaudio: Any = None,
+    clock: Callable[[], float] = monotonic,
+) -> None:
     """Record until the device or the reader goes away; what went wrong is the last frame."""
     parent = os.getppid()
     try:
         backend = portaudio or load_portaudio()
     except AudioUnavailable as error:
-        write(frame(Kind.UNAVAILABLE, str(error).encode()))
+        write(Frame(Kind.UNAVAILABLE, str(error).encode(), clock()).pack())
         return
     try:
         # A parent that died without a word can be told by the new parent the system gives.
-        Recorder(backend, find_input(backend, device), write).run(lambda: os.getppid() == parent)
+        Recorder(backend, find_input(backend, device), write, clock).run(lambda: os.getppid() == parent)
     except AudioUnavailable as error:
-        write(frame(Kind.FAILED, str(error).encode()))
+        write(Frame(Kind.FAILED, str(error).encode(), clock()).pack())
 
 
 def main() -> None:

@@ -9,14 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clients import portaudio
-from clients.portaudio import AudioUnavailable, find_input, load_portaudio
-from clients.recorder import HEADER, QUEUE_BLOCKS, Kind, record
 from model.types import SAMPLE_RATE
+from streamer.capture import portaudio
+from streamer.capture.frames import HEADER, Kind, read_header
+from streamer.capture.portaudio import AudioUnavailable, find_input, load_portaudio
+from streamer.capture.recorder import QUEUE_BLOCKS, record
 
 
 class FakePortAudioError(Exception):
     pass
+
+
+class Clock:
+    """Time, which passes as blocks are played."""
+
+    now = 0.0
 
 
 @dataclass
@@ -86,6 +93,7 @@ def blocks(count: int, level: int = 1000) -> Callable[..., None]:
         frames = settings["blocksize"]
         block = np.full(frames * settings["channels"], level, dtype="<i2").tobytes()
         for _ in range(count):
+            Clock.now += frames / settings["samplerate"]
             callback(block, frames, None, Status())
 
     return play
@@ -94,15 +102,15 @@ def blocks(count: int, level: int = 1000) -> Callable[..., None]:
 def recorded(fake: Any, device: str | None = None) -> list[tuple[Kind, bytes]]:
     """Return the frames of a recording."""
     pipe = bytearray()
-    record(device, pipe.extend, fake)
+    record(device, pipe.extend, fake, lambda: Clock.now)
     return list(frames(bytes(pipe)))
 
 
 def frames(data: bytes) -> Iterator[tuple[Kind, bytes]]:
     while data:
-        kind, length = HEADER.unpack(data[: HEADER.size])
-        yield Kind(kind), data[HEADER.size : HEADER.size + length]
-        data = data[HEADER.size + length :]
+        header = read_header(data[: HEADER.size])
+        yield header.kind, data[HEADER.size : HEADER.size + header.length]
+        data = data[HEADER.size + header.length :]
 
 
 def samples(heard: list[tuple[Kind, bytes]]) -> np.ndarray:
@@ -185,6 +193,41 @@ def test_an_overflow_inside_portaudio_is_reported_before_the_block_that_follows_
     kinds = [kind for kind, _ in recorded(FakePortAudio(play))]
 
     assert kinds == [Kind.OPENED, Kind.AUDIO, Kind.LOST, Kind.AUDIO, Kind.FAILED]
+
+
+def test_an_overflow_is_taken_to_be_as_long_as_nothing_was_heard():
+    def play(callback, settings):
+        blocks(5)(callback, settings)
+        Clock.now += 1.0
+        callback(bytes(640), 320, None, Status(input_overflow=True))
+
+    assert lost(recorded(FakePortAudio(play))) == [SAMPLE_RATE - 320]
+
+
+def test_frames_say_when_they_were_recorded_not_when_they_were_read():
+    pipe = bytearray()
+    Clock.now = 100.0
+
+    record(None, pipe.extend, FakePortAudio(blocks(3)), lambda: Clock.now)
+
+    times = []
+    while pipe:
+        header = read_header(bytes(pipe[: HEADER.size]))
+        times.append(header.time)
+        del pipe[: HEADER.size + header.length]
+    assert times == pytest.approx([100.06, 100.02, 100.04, 100.06, 100.06])  # opened, played through, gone
+
+
+def test_sound_faster_than_real_time_is_no_microphone_and_ends_before_it_fills_the_memory():
+    def play(callback, settings):
+        for _ in range(100_000):
+            callback(bytes(640), 320, None, Status())
+
+    heard = recorded(FakePortAudio(play))
+
+    assert b"faster than real time" in heard[-1][1]
+    assert heard[-1][0] is Kind.FAILED
+    assert len(samples(heard)) <= 4 * SAMPLE_RATE
 
 
 def test_losses_are_counted_in_samples_at_16_khz():

@@ -11,9 +11,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from clients.microphone import (
-    FIRST_RETRY_S,
-    LONGEST_RETRY_S,
+from model.types import SAMPLE_RATE
+from streamer.capture.frames import Frame, Kind
+from streamer.capture.microphone import (
+    SECOND_LOOK_S,
     STALL_S,
     Capture,
     Captured,
@@ -21,12 +22,12 @@ from clients.microphone import (
     DeviceOpened,
     Microphone,
     Overflowed,
-    RecorderProcess,
 )
-from clients.portaudio import INSTALL, AudioUnavailable
-from clients.recorder import Kind
-from tests.clients.virtual_time import run
+from streamer.capture.portaudio import INSTALL, AudioUnavailable
+from streamer.capture.process import RecorderProcess
+from streamer.capture.retries import ABSENT_FIRST_S, ABSENT_LONGEST_S, FIRST_S, LONGEST_S, MOST_BRIEF
 from tests.streamer.harness import until
+from tests.virtual_time import run
 
 BLOCK_S = 0.02
 BLOCK = (np.full(320, 16_384, dtype="<i2")).tobytes()
@@ -42,14 +43,14 @@ class FakeRecording:
         self.frames = list(frames)
         self.closed = False
 
-    async def read(self) -> tuple[Kind, bytes]:
+    async def read(self) -> Frame:
         if not self.frames:
             await asyncio.Event().wait()
         await asyncio.sleep(BLOCK_S)
         frame = self.frames.pop(0)
         if frame is EOFError:
             raise EOFError("the recording process has ended")
-        return frame
+        return Frame(*frame, asyncio.get_running_loop().time())
 
     async def close(self) -> None:
         self.closed = True
@@ -70,13 +71,16 @@ class Studio:
         return made
 
 
-def capture(studio: Studio, seconds: float, pause: float = 0.0) -> list[tuple[float, Capture]]:
+def capture(
+    studio: Studio, seconds: float, pause: float = 0.0, *, required: bool = True
+) -> list[tuple[float, Capture]]:
     """Return what a microphone yields and when, for so long; the caller takes `pause` for each item."""
 
     async def listen() -> list[tuple[float, Capture]]:
         heard: list[tuple[float, Capture]] = []
+        microphone = Microphone(start=studio.start, required=required)
         try:
-            async with asyncio.timeout(seconds), aclosing(Microphone(start=studio.start).capture()) as captures:
+            async with asyncio.timeout(seconds), aclosing(microphone.capture()) as captures:
                 async for item in captures:
                     heard.append((asyncio.get_running_loop().time(), item))
                     await asyncio.sleep(pause)
@@ -112,7 +116,7 @@ def test_a_device_that_stalls_is_reported_within_two_seconds():
 
     last_audio = max(time for time, item in heard if isinstance(item, Captured))
     reported = min(time for time, item in heard if isinstance(item, DeviceLost))
-    assert reported - last_audio == pytest.approx(STALL_S)
+    assert reported - last_audio == pytest.approx(STALL_S + SECOND_LOOK_S)
     assert reported - last_audio < 2.0
 
 
@@ -150,18 +154,106 @@ def test_a_lost_device_is_looked_for_less_and_less_often_but_never_more_than_two
     capture(studio, seconds=30.0)
 
     waits = [round(later - earlier - BLOCK_S, 6) for earlier, later in pairwise(studio.times[1:])]
-    assert waits[0] == pytest.approx(2 * FIRST_RETRY_S)
+    assert waits[0] == pytest.approx(2 * FIRST_S)
     assert waits == sorted(waits)
-    assert max(waits) == pytest.approx(LONGEST_RETRY_S)
+    assert max(waits) == pytest.approx(LONGEST_S)
 
 
 def test_patience_starts_anew_after_the_device_was_back():
-    studio = Studio(*[lambda: FakeRecording(OPENED, AUDIO, GONE)] * 50)
+    studio = Studio(*[lambda: FakeRecording(OPENED, *[AUDIO] * 300, GONE)] * 50)
 
-    capture(studio, seconds=10.0)
+    capture(studio, seconds=60.0)
 
     waits = [later - earlier for earlier, later in pairwise(studio.times)]
-    assert waits == pytest.approx([FIRST_RETRY_S + 3 * BLOCK_S] * len(waits))
+    assert waits == pytest.approx([FIRST_S + 302 * BLOCK_S] * len(waits))
+
+
+def test_a_device_that_fails_again_and_again_right_after_it_was_opened_is_tried_less_and_less_often():
+    studio = Studio(lambda: FakeRecording(OPENED, AUDIO, GONE))
+
+    capture(studio, seconds=200.0)
+
+    waits = [round(later - earlier - 3 * BLOCK_S, 6) for earlier, later in pairwise(studio.times)]
+    assert waits[:MOST_BRIEF] == pytest.approx([FIRST_S] * MOST_BRIEF)
+    assert waits[-1] == pytest.approx(ABSENT_LONGEST_S)
+
+
+def wait_for(studio: Studio, seconds: float) -> list[tuple[float, Capture]]:
+    """Return what a microphone yields that need not be there."""
+    return capture(studio, seconds, required=False)
+
+
+def test_a_device_that_need_not_be_there_is_waited_for_and_its_absence_is_said_once():
+    studio = Studio(
+        *[lambda: FakeRecording((Kind.FAILED, b"no input device"))] * 4, lambda: FakeRecording(OPENED, AUDIO)
+    )
+
+    heard = wait_for(studio, seconds=60.0)
+
+    assert [type(item) for _, item in heard[:4]] == [DeviceLost, DeviceOpened, Captured, DeviceLost]
+    assert heard[0][1] == DeviceLost("no input device")
+    assert heard[1][1] == DeviceOpened("a microphone"), "before the first sound nothing is missing"
+
+
+def test_a_device_that_never_comes_is_looked_for_every_half_minute_in_the_end():
+    studio = Studio(lambda: FakeRecording((Kind.FAILED, b"no input device")))
+
+    heard = wait_for(studio, seconds=300.0)
+
+    waits = [round(later - earlier - BLOCK_S, 6) for earlier, later in pairwise(studio.times)]
+    assert waits[0] == pytest.approx(ABSENT_FIRST_S)
+    assert waits == sorted(waits)
+    assert max(waits) == pytest.approx(ABSENT_LONGEST_S)
+    assert len(heard) == 1
+
+
+@pytest.mark.parametrize("failure", [(Kind.UNAVAILABLE, INSTALL.encode()), OSError("no process")], ids=str)
+def test_what_is_missing_on_the_machine_is_waited_for_too(failure):
+    class Bare(Studio):
+        async def start(self, device):
+            if not self.times and isinstance(failure, OSError):
+                self.times.append(0.0)
+                raise failure
+            return await super().start(device)
+
+    studio = Bare(
+        lambda: FakeRecording(failure if isinstance(failure, tuple) else OPENED), lambda: FakeRecording(OPENED, AUDIO)
+    )
+
+    heard = wait_for(studio, seconds=30.0)
+
+    assert [type(item) for _, item in heard[:3]] == [DeviceLost, DeviceOpened, Captured]
+    assert heard[0][1].reason
+
+
+def test_a_device_that_is_back_says_how_much_passed_by():
+    studio = Studio(
+        lambda: FakeRecording(OPENED, AUDIO, GONE),
+        *[lambda: FakeRecording(GONE)] * 3,
+        lambda: FakeRecording(OPENED, AUDIO),
+    )
+
+    heard = capture(studio, seconds=5.0)
+
+    times = [time for time, item in heard if isinstance(item, Captured)]
+    (back,) = [item for _, item in heard[1:] if isinstance(item, DeviceOpened)]
+    assert back.missing == pytest.approx((times[1] - times[0]) * SAMPLE_RATE - 320, abs=1)
+    assert back.missing > SAMPLE_RATE
+
+
+def test_sound_that_came_while_this_process_stood_still_is_no_stall():
+    class Standstill(FakeRecording):
+        """Its second block is there at once, but this process hears of time first."""
+
+        async def read(self) -> Frame:
+            if len(self.frames) == 1 and not self.closed:
+                self.closed = True
+                await asyncio.sleep(2 * STALL_S)  # breaks off
+            return await super().read()
+
+    heard = capture(Studio(lambda: Standstill(OPENED, AUDIO, AUDIO)), seconds=STALL_S + 0.5)
+
+    assert [type(item) for _, item in heard] == [DeviceOpened, Captured, Captured]
 
 
 def test_a_device_that_cannot_be_opened_the_first_time_is_an_error():
@@ -232,13 +324,17 @@ async def test_a_real_recording_process_is_read_and_ends_at_once_though_its_devi
         async with asyncio.timeout(5):
             await recording.close()
 
-    assert frames == [(Kind.OPENED, b"staller"), *[(Kind.AUDIO, bytes(640))] * 3]
+    told = [(frame.kind, frame.payload) for frame in frames]
+    assert told == [(Kind.OPENED, b"staller"), *[(Kind.AUDIO, bytes(640))] * 3]
+    assert [frame.time for frame in frames[1:]] == sorted(frame.time for frame in frames[1:])
     with pytest.raises(EOFError):
         await recording.read()
 
 
 async def test_a_real_recording_process_that_is_ahead_of_its_reader_ends_at_once(tmp_path, monkeypatch):
-    (tmp_path / "sounddevice.py").write_text(STALLING_SOUNDDEVICE.replace("range(3)", "range(490)"))
+    (tmp_path / "sounddevice.py").write_text(
+        STALLING_SOUNDDEVICE.replace("range(3)", "range(140)").replace("640", "6400")
+    )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     recording = await RecorderProcess.start(None)
     await recording.read()
@@ -260,7 +356,9 @@ async def test_a_real_recording_process_without_portaudio_says_what_to_install(t
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_a_recording_process_ends_when_its_reader_has_gone(tmp_path, monkeypatch):
     (tmp_path / "sounddevice.py").write_text(
-        STALLING_SOUNDDEVICE.replace("range(3)", "range(400)").replace("time.sleep(3600)", "pass")
+        STALLING_SOUNDDEVICE.replace("range(3)", "range(140)")
+        .replace("640", "6400")
+        .replace("time.sleep(3600)", "pass")
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     recording = await RecorderProcess.start(None)

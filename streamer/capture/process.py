@@ -1,0 +1,68 @@
+"""The recording process as its parent sees it: started, read, killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from streamer.capture.frames import HEADER, Frame, Header, read_header
+
+
+def environment() -> dict[str, str]:
+    """Return this process' environment for a child that has to find the same packages, installed or not."""
+    ours = str(Path(__file__).parents[2])
+    theirs = os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": f"{ours}{os.pathsep}{theirs}" if theirs else ours}
+
+
+class RecorderProcess:
+    """A `streamer.capture.recorder` in a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self._header: Header | None = None
+
+    @classmethod
+    async def start(cls, device: str | None) -> RecorderProcess:
+        """Start recording `device`. Raises OSError if the system has no process to give."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # a folder named streamer where the user happens to be is not ours
+            "-m",
+            "streamer.capture.recorder",
+            *([device] if device is not None else []),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,  # ALSA and JACK chatter; errors come as frames
+            env=environment(),
+            start_new_session=True,  # Ctrl-C is for us to handle
+        )
+        return cls(process)
+
+    async def read(self) -> Frame:
+        """Return the next frame; one that was broken off in the middle goes on where it was.
+
+        Raises EOFError when the process has ended.
+        """
+        assert self._process.stdout
+        try:
+            if self._header is None:
+                self._header = read_header(await self._process.stdout.readexactly(HEADER.size))
+            payload = await self._process.stdout.readexactly(self._header.length)
+        except asyncio.IncompleteReadError as error:
+            raise EOFError("the recording process has ended") from error
+        header, self._header = self._header, None
+        return Frame(header.kind, payload, header.time)
+
+    async def close(self) -> None:
+        """Kill the process: one whose sound server hangs would not end otherwise."""
+        assert self._process.stdout
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        # asyncio counts a process as ended only when its pipe is, and a pipe that is full stays open until it is read.
+        while await self._process.stdout.read(65_536):
+            pass
+        await self._process.wait()
