@@ -6,10 +6,19 @@ before the audio, would be continued. Written as a sentence, since a prompt is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 
 
-def with_hotwords(context: str, hotwords: Sequence[str]) -> str:
+def with_hotwords(context: str, hotwords: Iterable[str]) -> str:
     """Return what a client said about its audio with the words it expects after it."""
     words = list(dict.fromkeys(stripped for word in hotwords if (stripped := " ".join(word.split()))))
     return " ".join(part for part in (context.strip(), f"{', '.join(words)}." if words else "") if part)
+
+
+def fitting(words: Iterable[str], characters: int) -> Iterator[str]:
+    """Yield the first words, as many as make a text of so many characters."""
+    for word in words:
+        characters -= len(word) + len(", ")
+        if characters < 0:
+            return
+        yield word

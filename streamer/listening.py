@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 
 from streamer.config import ConfigError, ServerConfig
@@ -35,6 +36,21 @@ def open_sockets(config: ServerConfig, inherited: Sequence[socket.socket], *, gu
     return bind(addresses, config)
 
 
+def open_tokenless_sockets(protocol: str, config: ServerConfig, port: int) -> list[socket.socket]:
+    """Return listening sockets on the configured host, for a protocol that has no place for a token.
+
+    Raises ConfigError for a host that may not be used, AddressError if it cannot be bound.
+    """
+    addresses = resolve(config)
+    for _, address in addresses:
+        if not (config.insecure or is_loopback(address)):
+            raise ConfigError(
+                f"{address} can be reached by other machines, and {protocol} knows no token: "
+                "allow anyone with server.insecure, or leave it out"
+            )
+    return bind(addresses, replace(config, port=port))
+
+
 def resolve(config: ServerConfig) -> list[tuple[socket.AddressFamily, str]]:
     """Return the addresses of the configured host. Raises ConfigError if there are none."""
     try:
@@ -48,12 +64,17 @@ def resolve(config: ServerConfig) -> list[tuple[socket.AddressFamily, str]]:
 
 def require_protection(address: str, config: ServerConfig, *, guarded: bool) -> None:
     """Raise ConfigError for an address that others can reach while nothing keeps them out."""
-    if ip_address(address.partition("%")[0]).is_loopback or guarded or config.insecure:
+    if is_loopback(address) or guarded or config.insecure:
         return
     raise ConfigError(
         f"{address} can be reached by other machines: set server.token or server.token_file, "
         "or allow anyone with server.insecure"
     )
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address, perhaps with its zone, is this machine's alone."""
+    return ip_address(address.partition("%")[0]).is_loopback
 
 
 def bind(addresses: Sequence[tuple[socket.AddressFamily, str]], config: ServerConfig) -> list[socket.socket]:

@@ -5,27 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
-from collections.abc import Callable, Generator, MutableMapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, MutableMapping
+from contextlib import suppress
 
 from model.types import SAMPLE_RATE, Recognizer
 from streamer.access import Access, Right
 from streamer.admission import Admission
 from streamer.config import Config
 from streamer.connection import Connection
+from streamer.device import DeviceThread
 from streamer.endpoint import adjusted
 from streamer.engine import Engine, EngineError
+from streamer.entrance import Entrance
 from streamer.governor import Governor
 from streamer.http.files import Files
 from streamer.http.routes import http_routes
 from streamer.listening import open_sockets, port_of
 from streamer.metrics import Metrics
+from streamer.ports import Ports
 from streamer.protocols.commands import Codec, Configure
 from streamer.protocols.handshake import House
 from streamer.routes import Routes
 from streamer.service import Notifier, inherited_sockets
 from streamer.session import Session
+from streamer.signals import signals, unwrapped
 from streamer.stall import StallDetector
 from streamer.step_metrics import StepMetrics
 from streamer.streams import Streams
@@ -49,10 +52,12 @@ class Server:
         recognizer: Recognizer,
         environment: MutableMapping[str, str],
         make_vad: Callable[[int], VoiceActivityDetector] = WebRtcVad,
+        ports: Ports | None = None,
     ) -> None:
         """Take the settings and bind the sockets.
 
-        `environment` holds the service manager's variables; `make_vad` makes a stream's detector for an aggressiveness.
+        `environment` holds the service manager's variables; `make_vad` makes a stream's detector for an aggressiveness;
+        `ports` are those that are open already, and whose `run` is somebody else's.
 
         Raises ConfigError for settings that cannot be, AddressError for an address that cannot be had.
         """
@@ -93,8 +98,12 @@ class Server:
             open_session=self._open_session,
         )
         house = House(self._card.name, self._card.languages, self._card.tasks, config.endpoint)
-        send_timeout_s = config.server.send_timeout_s
-        streams = Streams(access, self.admission, self.metrics, house, self._connect, send_timeout_s=send_timeout_s)
+        entrance = Entrance(self.admission, self.metrics, self._connect)
+        streams = Streams(access, entrance, self.metrics, house, send_timeout_s=config.server.send_timeout_s)
+        self._runs_ports = ports is None
+        self.ports = ports or Ports(config, house)
+        """What is served beside HTTP, each on a port of its own."""
+        self.ports.open(house, entrance)
         routes = Routes(access, self.admission, self.metrics, [*streams.routes(), *uploads])
         self._listener = Listener(TransportConfig(routes.application(), config.server))
         self.metrics.ready.set_function(lambda: float(self.admission.ready))
@@ -121,10 +130,13 @@ class Server:
                 watchdog = group.create_task(self._notifier.watch(self._alive))
                 healer = group.create_task(self._try_again())
                 listener = group.create_task(self._listener.serve(self._sockets))
+                if self._runs_ports:
+                    group.create_task(self.ports.run())
                 await self._listener.listening.wait()
                 self._announce(on_ready)
                 await self._stop.wait()
                 await self._drain()
+                self.ports.end()
                 self._listener.end()
                 await listener
                 for task in (watchdog, healer, engine):
@@ -157,6 +169,8 @@ class Server:
     def _announce(self, on_ready: Callable[[int], None] | None) -> None:
         status = f"serving {self._card.name} on {self._config.server.host} port {self.port}"
         logger.info("%s", status, extra={"device": self._card.device, "precision": self._card.precision})
+        if self.ports.wyoming:
+            logger.info("Wyoming is served on %s port %d", self._config.server.host, self.ports.wyoming)
         self._notifier.ready(status)
         if on_ready is not None:
             on_ready(self.port)
@@ -195,31 +209,37 @@ class Server:
         )
 
 
-async def serve(config: Config, recognizer: Recognizer, *, on_ready: Callable[[int], None] | None = None) -> None:
+async def serve(
+    config: Config,
+    recognizer: Recognizer,
+    *,
+    on_ready: Callable[[int], None] | None = None,
+    ports: Ports | None = None,
+) -> None:
     """Run the daemon until SIGTERM or SIGINT has drained it; a second signal ends it at once.
 
     Returns when it ended as asked. Raises ConfigError, AddressError for an address that cannot be had, EngineError for
     a model that does not decode.
     """
-    server = Server(config, recognizer, os.environ)
-    with signals(server.stop):
-        try:
-            await server.run(on_ready)
-        except ExceptionGroup as group:
-            if len(group.exceptions) == 1:
-                raise group.exceptions[0] from None
-            raise
+    server = Server(config, recognizer, os.environ, ports=ports)
+    with signals(server.stop), unwrapped():
+        await server.run(on_ready)
 
 
-@contextmanager
-def signals(stop: Callable[[], None]) -> Generator[None]:
-    """Call `stop` for every SIGTERM and SIGINT."""
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
+async def load_and_serve(
+    config: Config, house: House, load: Callable[[], Recognizer], *, on_ready: Callable[[int], None] | None = None
+) -> None:
+    """Load the model, then run the daemon as `serve` does; those of its ports that can are open from the beginning.
+
+    `house` is what can be said of the model before. Raises what `load` raises, and what `serve` does.
+    """
+    ports = Ports(config, house)
+    loader = DeviceThread("loader")
+    with unwrapped():
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ports.run())
+            try:
+                recognizer = await loader.run(load)
+            finally:
+                loader.stop()
+            await serve(config, recognizer, on_ready=on_ready, ports=ports)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
@@ -13,13 +12,12 @@ from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from streamer.access import Access, Right
-from streamer.admission import Admission
-from streamer.connection import Connection
+from streamer.entrance import Entrance
 from streamer.metrics import Metrics
-from streamer.protocols.commands import Codec, ErrorCode
+from streamer.protocols.commands import ErrorCode
 from streamer.protocols.handshake import Handshake, HandshakeError, House
 from streamer.protocols.table import PROTOCOLS, WireProtocol
-from streamer.wire import WebSocketWire, Wire
+from streamer.wire import WebSocketWire
 
 logger = logging.getLogger(__name__)
 
@@ -32,22 +30,17 @@ class Streams:
     def __init__(
         self,
         access: Access,
-        admission: Admission,
+        entrance: Entrance,
         metrics: Metrics,
         house: House,
-        connect: Callable[[Wire, str, Codec], Connection],
         *,
         send_timeout_s: float,
     ) -> None:
-        """`connect` makes the connection of a session, by its name, for a WebSocket that is accepted.
-
-        `send_timeout_s` is the time that a client has to take a message.
-        """
+        """`send_timeout_s` is the time that a client has to take a message."""
         self._access = access
-        self._admission = admission
+        self._entrance = entrance
         self._metrics = metrics
         self._house = house
-        self._connect = connect
         self._send_timeout_s = send_timeout_s
 
     def routes(self) -> list[BaseRoute]:
@@ -68,21 +61,14 @@ class Streams:
             self._metrics.refusal("handshake")
             await deny(websocket, protocol, handshake, 400, str(error))
             return
-        refusal = self._admission.refusal()
+        refusal = self._entrance.refusal()
         if refusal is not None and protocol.busy_over_http:
             self._metrics.refusal(refusal.code)
             await deny(websocket, protocol, handshake, 429 if refusal.code in NO_ROOM else 503, refusal.message)
             return
         await accept(websocket, protocol, handshake)
         wire = WebSocketWire(websocket, self._send_timeout_s, websocket.state.abort)
-        connection = self._connect(wire, handshake.session, codec)
-        if refusal is not None:
-            self._metrics.refusal(refusal.code)
-            logger.info("refused: %s", refusal.message, extra={"close": int(refusal.close)})
-            await connection.refuse(refusal)
-            return
-        with self._admission.admitted(connection):
-            await connection.run()
+        await self._entrance.admit(wire, handshake.session, codec)
 
 
 def read_handshake(websocket: WebSocket) -> Handshake:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
-from importlib import import_module
+from importlib import import_module, resources
+from pathlib import Path
 from typing import cast
 
+from model.languages import LANGUAGES
 from model.types import Recognizer, Transcriber
 from streamer.commands.complaints import complain
 from streamer.config import ModelConfig
+from streamer.protocols.handshake import House
+
+CANTONESE = "yue"
+"""Came with large-v3 only."""
 
 
 def load_recognizer(config: ModelConfig) -> Recognizer:
@@ -28,6 +35,17 @@ def load_recognizer(config: ModelConfig) -> Recognizer:
     if recognizer.notice:
         complain(recognizer.notice)
     return cast("Recognizer", recognizer)
+
+
+def foreseen(config: ModelConfig) -> House:
+    """Say what can be said of a model before it is loaded, from its name and, if that is a folder, what is in it."""
+    folder = Path(str(resources.files("model")), "demo") if config.name == "demo" else Path(config.name)
+    try:
+        card = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        languages = tuple(card["streamer"]["languages"])
+    except (OSError, ValueError, LookupError, TypeError):
+        languages = ("en",) if config.name.removesuffix(".pt").endswith(".en") else tuple(set(LANGUAGES) - {CANTONESE})
+    return House(config.name, languages)
 
 
 def load_transcriber(config: ModelConfig) -> Transcriber:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from streamer import logs
 from streamer.access import Access, Right
-from streamer.commands.loading import load_recognizer
+from streamer.commands.loading import foreseen, load_recognizer
 from streamer.commands.outcome import Exit
 from streamer.config import Config, ServerConfig
 from streamer.listening import open_sockets
@@ -31,9 +31,9 @@ def serve(*, settings: Annotated[Config, Parameter(name="*")] = DEFAULTS) -> int
     """
     logs.configure(settings.log)
     check_address(settings.server)
-    recognizer = load_recognizer(settings.model)
-    run = import_module("streamer.server").serve  # the web framework, which no other command needs
-    asyncio.run(run(settings, recognizer, on_ready=partial(announce, settings.server)))
+    run = import_module("streamer.server").load_and_serve  # the web framework, which no other command needs
+    load = partial(load_recognizer, settings.model)
+    asyncio.run(run(settings, foreseen(settings.model), load, on_ready=partial(announce, settings.server)))
     return Exit.OK
 
 

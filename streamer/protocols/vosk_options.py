@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from streamer.audio import MAX_RATE, MIN_RATE
-from streamer.hotwords import with_hotwords
+from streamer.hotwords import fitting, with_hotwords
 from streamer.protocols.checks import refuse, shorten
 from streamer.protocols.frames import Frame
 
@@ -73,12 +73,4 @@ def read_phrases(phrases: object) -> str:
     """Return a list of phrases as text, as many as may be, the first ones first. Raises ProtocolError."""
     if not isinstance(phrases, list) or not all(isinstance(phrase, str) for phrase in phrases):
         raise refuse(f"phrase_list must be a list of texts, got {shorten(repr(phrases))}")
-    kept: list[str] = []
-    room = MAX_PHRASES_CHARACTERS
-    for phrase in phrases:
-        room -= len(phrase) + 2
-        if room < 0:
-            break
-        if phrase != UNKNOWN:
-            kept.append(phrase)
-    return with_hotwords("", kept)
+    return with_hotwords("", fitting((phrase for phrase in phrases if phrase != UNKNOWN), MAX_PHRASES_CHARACTERS))

@@ -1,0 +1,33 @@
+"""How the process is told to end, and how it says what ended it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+
+@contextmanager
+def unwrapped() -> Generator[None]:
+    """Raise the one exception of a group as itself."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+
+
+@contextmanager
+def signals(stop: Callable[[], None]) -> Generator[None]:
+    """Call `stop` for every SIGTERM and SIGINT."""
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,65 @@
+"""Plain TCP: listening sockets, a task for each connection, and a bound on how many there are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from socket import socket
+
+from streamer.tcp_wire import READ_BYTES, TcpWire
+
+logger = logging.getLogger(__name__)
+
+
+class TcpListener:
+    """Accepts connections and has each of them served."""
+
+    def __init__(
+        self,
+        sockets: Sequence[socket],
+        serve: Callable[[TcpWire], Awaitable[None]],
+        *,
+        max_connections: int,
+        send_timeout_s: float,
+    ) -> None:
+        """`serve` has a connection as long as it wants; one more than `max_connections` is dropped at once."""
+        self._sockets = sockets
+        self._serve = serve
+        self._max_connections = max_connections
+        self._send_timeout_s = send_timeout_s
+        self._count = 0
+        self._ending = asyncio.Event()
+
+    async def run(self) -> None:
+        """Accept connections until `end`, then wait for those that are open."""
+        async with asyncio.TaskGroup() as group:
+            accept = partial(self._accept, group)
+            servers = [await asyncio.start_server(accept, sock=each, limit=READ_BYTES) for each in self._sockets]
+            try:
+                await self._ending.wait()
+            finally:
+                for server in servers:
+                    server.close()
+
+    def end(self) -> None:
+        """Accept no more."""
+        self._ending.set()
+
+    def _accept(self, group: asyncio.TaskGroup, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._ending.is_set() or self._count >= self._max_connections:
+            writer.transport.abort()
+            return
+        self._count += 1
+        group.create_task(self._run(TcpWire(reader, writer, self._send_timeout_s)))
+
+    async def _run(self, wire: TcpWire) -> None:
+        """Serve one connection; whatever goes wrong is its own."""
+        try:
+            await self._serve(wire)
+        except Exception:
+            logger.exception("connection failed")
+        finally:
+            await wire.part()
+            self._count -= 1

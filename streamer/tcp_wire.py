@@ -1,0 +1,90 @@
+"""A plain TCP connection as a wire: its bytes as they come, and an end that the client gets to hear."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from streamer.protocols.commands import Message
+from streamer.wire import Disconnected, Wire
+
+READ_BYTES = 16_384
+"""Read from a socket at once: what one client can make the event loop parse before others have their turn."""
+LINGER_S = 2.0
+"""Time a client that is still sending has to read why it is not listened to."""
+GONE: Final = 1006
+"""RFC 6455's code for a connection that ended without a word: TCP has none of its own."""
+
+
+class TcpWire(Wire):
+    """An accepted connection. Messages are whatever the network delivers at once."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, send_timeout_s: float) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._send_timeout_s = send_timeout_s
+        self._unread = b""
+        self._ended = False
+        """Whether the client has said its last word; it may still listen."""
+        self.gone = False
+        # asyncio reads a quarter of a megabyte at once otherwise.
+        writer.transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of its own transports
+
+    def unread(self, data: bytes) -> None:
+        """Put bytes back: they are what is received next."""
+        self._unread = data + self._unread
+
+    async def receive(self) -> Message:
+        """Wait for bytes; none are the end of what the client sends, after which there is only its leaving."""
+        if self._unread:
+            data, self._unread = self._unread, b""
+            return data
+        try:
+            if self._ended:
+                await self._writer.wait_closed()
+                raise self._lost()
+            data = await self._reader.read(READ_BYTES)
+        except OSError:
+            raise self._lost() from None
+        self._ended = not data
+        return data
+
+    async def send(self, message: Message) -> None:
+        """Send bytes, or text as UTF-8."""
+        if self.gone:
+            raise Disconnected(GONE)
+        try:
+            async with asyncio.timeout(self._send_timeout_s):
+                self._writer.write(message.encode() if isinstance(message, str) else message)
+                await self._writer.drain()
+        except TimeoutError:
+            self._writer.transport.abort()
+            raise self._lost(slow=True) from None
+        except OSError:
+            raise self._lost() from None
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Say that there is no more; TCP has no words for why."""
+        del code, reason
+        if self.gone:
+            raise Disconnected(GONE)
+        with suppress(OSError):
+            self._writer.write_eof()
+
+    async def part(self) -> None:
+        """Let the client read what it was told, then drop it: a socket closed with unread data is reset, unheard."""
+        try:
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(LINGER_S):
+                    self._writer.write_eof()
+                    while not self.gone and await self._reader.read(READ_BYTES):
+                        pass
+                    self._writer.close()
+                    await self._writer.wait_closed()
+        finally:
+            self._writer.transport.abort()
+
+    def _lost(self, *, slow: bool = False) -> Disconnected:
+        self.gone = True
+        return Disconnected(GONE, slow=slow)
