@@ -33,6 +33,7 @@ from streamer.protocols.commands import Close, Codec, Configure, ErrorCode, Prot
 from streamer.reader import Reader
 from streamer.session import Session
 from streamer.turn import Turn
+from streamer.watching.publisher import Publisher, Unwatched
 from streamer.wire import Disconnected, Wire
 from streamer.writer import Writer
 
@@ -54,11 +55,12 @@ class Connection:
         max_backlog: int,
         metrics: Metrics,
         session: str | None = None,
+        publisher: Publisher | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         """`open_session` makes the session for a name and a client's wishes.
 
-        `max_backlog` in samples; `clock` gives seconds, the engine's.
+        `max_backlog` in samples; `publisher` hears all that the session says; `clock` gives seconds, the engine's.
         """
         self.id = session or secrets.token_hex(8)
         self._wire = wire
@@ -69,9 +71,10 @@ class Connection:
         self._config = config
         self._max_backlog = max_backlog
         self._metrics = metrics
+        self._publisher = publisher or Unwatched()
         self._pace = Pace(clock)
         self._work = asyncio.Event()  # the decoder may have something to do
-        self._writer = Writer(wire=wire, codec=codec, config=config, metrics=metrics)
+        self._writer = Writer(wire=wire, codec=codec, config=config, metrics=metrics, publisher=self._publisher)
         self._opening = Patience()
         self._draining = False
         self._reader: Reader | None = None
@@ -109,6 +112,7 @@ class Connection:
         except Exception:
             logger.exception("session failed")
             ending = internal()
+        self._publisher.end(self._session.received if self._session else 0)
         await self._part(ending)
 
     async def _converse(self) -> Ending:
@@ -116,6 +120,7 @@ class Connection:
         configure = self._codec.opening() or await self._await_configure()
         self._session = session = self._open_session(self.id, configure)
         logger.info("session opened", extra={"language": configure.language, "task": str(configure.task)})
+        self._publisher.begin(configure.language)
         for message in self._codec.welcome(self.id):
             await self._wire.send(message)
         if self._draining:

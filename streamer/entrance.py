@@ -21,16 +21,16 @@ class Entrance:
 
     admission: Admission
     metrics: Metrics
-    connect: Callable[[Wire, str, Codec], Connection]
-    """Makes the connection of a session, by its name."""
+    connect: Callable[[Wire, str, Codec, str], Connection]
+    """Makes the connection of a session, by its name and its protocol's."""
 
     def refusal(self) -> ProtocolError | None:
         """Return why one more session is not taken, or None."""
         return self.admission.refusal()
 
-    async def admit(self, wire: Wire, session: str, codec: Codec) -> None:
+    async def admit(self, wire: Wire, session: str, codec: Codec, protocol: str) -> None:
         """Serve a client to its end, or tell it in its protocol's words why not."""
-        connection = self.connect(wire, session, codec)
+        connection = self.connect(wire, session, codec, protocol)
         refusal = self.refusal()
         if refusal is not None:
             self.metrics.refusal(refusal.code)

@@ -45,9 +45,9 @@ def render(transcript: Transcript, style: TranscriptFormat) -> str:
         case TranscriptFormat.JSON:
             return json.dumps(_plain(transcript), ensure_ascii=False, indent=2) + "\n"
         case TranscriptFormat.SRT:
-            return "".join(_srt_cue(number, cue) for number, cue in enumerate(cues(transcript.words), start=1))
+            return "".join(srt_cue(number, cue) for number, cue in enumerate(cues(transcript.words), start=1))
         case TranscriptFormat.VTT:
-            return "WEBVTT\n" + "".join(_vtt_cue(cue) for cue in cues(transcript.words))
+            return "WEBVTT\n" + "".join(vtt_cue(cue) for cue in cues(transcript.words))
         case _:
             assert_never(style)
 
@@ -99,13 +99,15 @@ def _seconds(samples: int) -> float:
     return round(samples / SAMPLE_RATE, 3)
 
 
-def _srt_cue(number: int, cue: Cue) -> str:
+def srt_cue(number: int, cue: Cue) -> str:
+    """Return a cue of a SubRip file, with the empty line after it."""
     # SubRip knows no escapes, so the one sequence that a reader takes for a time line is spelt apart.
     lines = "\n".join(_unarrowed(cue.lines))
     return f"{number}\n{_time(cue.start_ms, ',')} --> {_time(cue.end_ms, ',')}\n{lines}\n\n"
 
 
-def _vtt_cue(cue: Cue) -> str:
+def vtt_cue(cue: Cue) -> str:
+    """Return a cue of a WebVTT file, with the empty line before it."""
     # W3C WebVTT 4.2.2: & and < start markup, and "-->" may not appear at all; escaping > settles the latter.
     lines = "\n".join(html.escape(line, quote=False) for line in cue.lines)
     return f"\n{_time(cue.start_ms, '.')} --> {_time(cue.end_ms, '.')}\n{lines}\n"

@@ -51,6 +51,11 @@ class Metrics:
         )
         self._errors = Counter("streamer_errors", "Sessions that ended with an error", ["code"], registry=registry)
         self._refusals = Counter("streamer_refusals", "Connections refused", ["reason"], registry=registry)
+        self.viewers = Gauge("streamer_viewers", "Those who watch sessions now", registry=registry)
+        self.viewers_cut = Counter("streamer_viewers_cut", "Viewers cut off for taking too little", registry=registry)
+        self.partials_skipped = Counter(
+            "streamer_viewer_partials_skipped", "Partials that viewers gone by now were too slow for", registry=registry
+        )
         self._register_engine(registry)
 
     def _register_engine(self, registry: CollectorRegistry) -> None:

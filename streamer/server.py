@@ -35,6 +35,8 @@ from streamer.streams import Streams
 from streamer.transport import Listener, TransportConfig
 from streamer.trial import SILENCE, Trial, warm_up
 from streamer.vad import VoiceActivityDetector, WebRtcVad
+from streamer.watching.audience import Audience
+from streamer.watching.routes import watching_routes
 from streamer.wire import Wire
 
 logger = logging.getLogger(__name__)
@@ -87,6 +89,10 @@ class Server:
         self.port = port_of(self._sockets)
         """TCP port that clients connect to; 0 if there are only Unix sockets."""
         self.files = Files(config.http.max_files, self.metrics.registry)
+        self.audience = Audience(config.watch, self.metrics)
+        watching = watching_routes(
+            self.audience, access, self.metrics, config.server.send_timeout_s, lambda: self.admission.draining
+        )
         uploads = http_routes(
             config=config,
             card=recognizer.card,
@@ -104,8 +110,8 @@ class Server:
         self.ports = ports or Ports(config, house)
         """What is served beside HTTP, each on a port of its own."""
         self.ports.open(house, entrance)
-        routes = Routes(access, self.admission, self.metrics, [*streams.routes(), *uploads])
-        self._listener = Listener(TransportConfig(routes.application(), config.server))
+        routes = Routes(access, self.admission, self.metrics, [*streams.routes(), *uploads, *watching])
+        self._listener = Listener(TransportConfig(routes.application(), config.server, config.watch.max_viewers))
         self.metrics.ready.set_function(lambda: float(self.admission.ready))
         self.metrics.watch_load(governor, self.engine)
         if counts := getattr(recognizer, "step_counts", None):
@@ -181,10 +187,12 @@ class Server:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.admission.drain(self._config.server.drain_timeout_s))
             group.create_task(self.files.drain(self._config.server.drain_timeout_s))
+        await self.audience.drain()
 
-    def _connect(self, wire: Wire, session: str, codec: Codec) -> Connection:
+    def _connect(self, wire: Wire, session: str, codec: Codec, protocol: str) -> Connection:
         return Connection(
             session=session,
+            publisher=self.audience.host(session, protocol),
             wire=wire,
             codec=codec,
             engine=self.engine,

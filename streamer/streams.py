@@ -68,7 +68,7 @@ class Streams:
             return
         await accept(websocket, protocol, handshake)
         wire = WebSocketWire(websocket, self._send_timeout_s, websocket.state.abort)
-        await self._entrance.admit(wire, handshake.session, codec)
+        await self._entrance.admit(wire, handshake.session, codec, protocol.name)
 
 
 def read_handshake(websocket: WebSocket) -> Handshake:

@@ -29,6 +29,8 @@ MAX_FRAGMENTS = 1024
 QUEUED_MESSAGES = 4
 """Messages that wait for their session before a client is read no further. uvicorn stops reading at each one, which
 costs two system calls and an eighth of the event loop's time per message."""
+WATCH = "/v1/watch/"
+"""What the paths of viewers' WebSockets begin with."""
 READ_BYTES = 16_384
 """Read from a socket at once: what one client can make the event loop parse before others have their turn."""
 LINGER_S = 2.0
@@ -41,11 +43,12 @@ BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Lengt
 class TransportConfig(uvicorn.Config):
     """uvicorn's settings for this daemon."""
 
-    def __init__(self, app: Any, config: ServerConfig) -> None:
-        """`app` is the ASGI application."""
+    def __init__(self, app: Any, config: ServerConfig, viewers: int = 0) -> None:
+        """`app` is the ASGI application; `viewers` come beside its sessions."""
         self.open_timeout_s = config.open_timeout_s
         # Beside the sessions: health checks, metrics, refusals on their way out.
-        self.max_connections = 2 * config.max_sessions + 64
+        self.max_connections = 2 * config.max_sessions + viewers + 64
+        self.viewers_timeout_s = config.send_timeout_s
         super().__init__(
             app,
             http=HttpProtocol,
@@ -163,6 +166,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def handle_connect(self, event: Request) -> None:
         """Take the opening request; some protocols have larger messages than the server takes elsewhere."""
         path, _, _ = event.path.partition("?")
+        if path.startswith(WATCH):
+            self._expect_pongs()
         larger = next((protocol.message_bytes for protocol in PROTOCOLS if protocol.path == path), 0)
         if self.conn.max_message_size is not None:
             self.conn.max_message_size = max(self.conn.max_message_size, larger)
@@ -174,6 +179,17 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._fail(Close.TOO_BIG, f"a message may have {MAX_FRAGMENTS} fragments")
         else:
             super().handle_cont(event)
+
+    def _expect_pongs(self) -> None:
+        """Ping often and insist on answers: a viewer sends nothing else, and the kernel takes text for it for hours."""
+        config = cast(TransportConfig, self.config)
+        self.ping_interval = min(PING_INTERVAL_S, config.viewers_timeout_s)
+        self.ping_timeout = config.viewers_timeout_s
+
+    def keepalive_timeout(self) -> None:
+        """Drop a client that does not answer; closing would wait for what it does not take."""
+        self.scope["state"]["unanswered"] = True
+        self.transport.abort()
 
     def send_receive_event_to_app(self) -> None:
         """Hand a message over if it can be read: text is UTF-8 (RFC 6455, 8.1)."""

@@ -12,6 +12,7 @@ from streamer.metrics import Metrics
 from streamer.protocols.commands import Close, Codec, ErrorCode, ProtocolError
 from streamer.reader import Reader
 from streamer.session import Session
+from streamer.watching.publisher import Publisher
 from streamer.wire import Disconnected, Wire
 
 logger = logging.getLogger(__name__)
@@ -23,11 +24,15 @@ class Writer:
     It keeps no queue of its own: what is not told yet waits in the session, where newer partials replace older ones.
     """
 
-    def __init__(self, *, wire: Wire, codec: Codec, config: ServerConfig, metrics: Metrics) -> None:
+    def __init__(
+        self, *, wire: Wire, codec: Codec, config: ServerConfig, metrics: Metrics, publisher: Publisher
+    ) -> None:
+        """Make it; `publisher` hears all that the session says, whether or not its client does."""
         self._wire = wire
         self._codec = codec
         self._config = config
         self._metrics = metrics
+        self._publisher = publisher
         self._news = asyncio.Event()
 
     def wake(self) -> None:
@@ -40,6 +45,7 @@ class Writer:
             self._news.clear()
             for event in session.events():
                 self._metrics.event(event)
+                self._publisher.publish(event)
                 logger.debug("%s", event)  # the only line that holds what was said
                 match event:
                     case Failed(_, message):

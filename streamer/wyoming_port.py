@@ -99,4 +99,5 @@ class WyomingPort:
         """Hand the client over to a session. Raises ProtocolError while the model is not loaded."""
         if self._entrance is None:
             raise ProtocolError(ErrorCode.NOT_READY, "the model is being loaded; try later", Close.TRY_LATER)
-        await self._entrance.admit(wire, secrets.token_hex(8), WyomingCodec(self._house, self._max_bytes))
+        codec = WyomingCodec(self._house, self._max_bytes)
+        await self._entrance.admit(wire, secrets.token_hex(8), codec, "wyoming")

@@ -34,6 +34,11 @@ class Outcome(Enum):
 class GoneError(Exception):
     """The client is not there any more."""
 
+    def __init__(self, *, slow: bool = False) -> None:
+        """`slow` if it was cut off because it took nothing."""
+        super().__init__()
+        self.slow = slow
+
 
 class Job:
     """One file, from its first byte to the last of its transcript."""

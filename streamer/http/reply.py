@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from starlette.responses import JSONResponse
 from starlette.types import Message, Send
@@ -11,6 +11,10 @@ from starlette.types import Message, Send
 from streamer.http import answers
 from streamer.http.errors import ApiError
 from streamer.http.files import GoneError
+
+PIECE_CHARACTERS = 32_768
+NO_SNIFF = {"X-Content-Type-Options": "nosniff"}
+"""What people say is no markup, whatever it looks like."""
 
 
 class Reply:
@@ -29,11 +33,29 @@ class Reply:
         await self._start(200, {"Content-Type": kind, "Content-Length": str(len(body))})
         await self._put({"type": "http.response.body", "body": body})
 
+    async def pieces(self, kind: str, content: Iterable[str], headers: Mapping[str, str]) -> None:
+        """Answer with one body that is made while it is taken, so that a slow client holds little of it."""
+        await self._start(200, {"Content-Type": kind, "Cache-Control": "no-store", **NO_SNIFF, **headers})
+        waiting: list[str] = []
+        size = 0
+        for piece in content:
+            waiting.append(piece)
+            size += len(piece)
+            if size >= PIECE_CHARACTERS:
+                await self._put({"type": "http.response.body", "body": "".join(waiting).encode(), "more_body": True})
+                waiting, size = [], 0
+        await self._put({"type": "http.response.body", "body": "".join(waiting).encode()})
+
+    async def nothing(self) -> None:
+        """Answer that there is nothing, and will be nothing."""
+        await self._start(204, {})
+        await self._put({"type": "http.response.body", "body": b""})
+
     async def event(self, data: bytes, *, last: bool = False) -> None:
         """Send an event of a stream, which begins with the first one."""
         if not self._begun:
             headers = {"Content-Type": answers.EVENTS_TYPE, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-            await self._start(200, headers)
+            await self._start(200, headers | NO_SNIFF)
         await self._put({"type": "http.response.body", "body": data, "more_body": not last})
 
     async def refuse(self, error: ApiError) -> None:
@@ -57,6 +79,6 @@ class Reply:
                 await self._send(message)
         except TimeoutError:
             self._abort()
-            raise GoneError from None
+            raise GoneError(slow=True) from None
         except OSError:
             raise GoneError from None

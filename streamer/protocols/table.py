@@ -31,6 +31,7 @@ class Refusal:
 class WireProtocol:
     """One row."""
 
+    name: str
     path: str
     codec: Callable[[Handshake, House], Codec]
     """Raises HandshakeError for a request that cannot be served."""
@@ -61,14 +62,16 @@ def deepgram_refusal(handshake: Handshake, status: int, message: str) -> Refusal
 
 
 PROTOCOLS = (
-    WireProtocol("/v1/stream", native, (NATIVE_SUBPROTOCOL,)),
+    WireProtocol("native", "/v1/stream", native, (NATIVE_SUBPROTOCOL,)),
     WireProtocol(
+        "openai-realtime",
         "/v1/realtime",
         openai_realtime.OpenAIRealtimeCodec,
         (openai_realtime.SUBPROTOCOL, openai_beta.SUBPROTOCOL),
         message_bytes=openai_realtime.MESSAGE_BYTES,
     ),
     WireProtocol(
+        "deepgram",
         "/v1/listen",
         deepgram.DeepgramCodec,
         deepgram.SUBPROTOCOLS,
@@ -76,7 +79,7 @@ PROTOCOLS = (
         refusal=deepgram_refusal,
         greeting=lambda handshake: {"dg-request-id": handshake.session},
     ),
-    WireProtocol("/vosk", VoskCodec, (), busy_over_http=True),
-    WireProtocol("/whisperlive", WhisperLiveCodec, (), busy_over_http=True),
-    WireProtocol("/", PathlessCodec, (), busy_over_http=True),
+    WireProtocol("vosk", "/vosk", VoskCodec, (), busy_over_http=True),
+    WireProtocol("whisperlive", "/whisperlive", WhisperLiveCodec, (), busy_over_http=True),
+    WireProtocol("pathless", "/", PathlessCodec, (), busy_over_http=True),
 )

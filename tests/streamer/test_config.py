@@ -158,7 +158,7 @@ def test_every_setting_is_explained_in_the_help(capsys, monkeypatch):
 NOT_A_SETTINGS_FILE = [
     ("[server]\nprot = 1\n", "unknown setting prot in [server]; did you mean port?"),
     ("[sever]\nport = 1\n", "unknown section [sever]; did you mean server?"),
-    ("[colour]\n", "unknown section [colour]; there are: model, endpoint, session, server, http, journal, log"),
+    ("[colour]\n", "unknown section [colour]; there are: model, endpoint, session, server, http, journal, watch, log"),
     ("model = 'demo'\n", "model must be a section, [model], got 'demo'"),
     ("[server\n", "Expected ']'"),
     ("[log]\nformat = 'xml'\n", "xml"),

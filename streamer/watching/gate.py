@@ -1,0 +1,63 @@
+"""Who may watch, and how they are told that they may not."""
+
+from __future__ import annotations
+
+from starlette.requests import HTTPConnection
+from starlette.responses import JSONResponse, Response
+
+from streamer.access import Access, Right
+from streamer.http.errors import ApiError, Kind
+from streamer.metrics import Metrics
+from streamer.watching.audience import Audience
+from streamer.watching.broadcast import Broadcast
+
+
+class Gate:
+    """The door to the sessions of one server."""
+
+    def __init__(self, access: Access, audience: Audience, metrics: Metrics) -> None:
+        self._access = access
+        self._audience = audience
+        self._metrics = metrics
+
+    def admit(self, connection: HTTPConnection, session: str) -> Broadcast:
+        """Return the session that somebody wants to see. Raises ApiError if they may not, or there is none."""
+        self.check(connection)
+        broadcast = self._audience.find(session)
+        if broadcast is None:
+            complaint = f"the session {session[:80]!r} does not exist, or ended too long ago"
+            raise ApiError(404, "session_not_found", complaint)
+        return broadcast
+
+    def check_room(self, broadcast: Broadcast) -> None:
+        """Raise ApiError if there is no room for one more viewer."""
+        full = self._audience.refusal(broadcast)
+        if full is not None:
+            self._metrics.refusal("viewers")
+            raise ApiError(429, "busy", full, kind=Kind.LIMIT)
+
+    def check(self, connection: HTTPConnection) -> None:
+        """Raise ApiError if somebody may not watch."""
+        self._require(Right.WATCH, connection)
+
+    def check_administrator(self, connection: HTTPConnection) -> None:
+        """Raise ApiError if somebody may not see which sessions there are."""
+        self._require(Right.ADMINISTER, connection)
+
+    def _require(self, right: Right, connection: HTTPConnection) -> None:
+        headers = dict(connection.headers)
+        if connection.scope["type"] == "http":
+            # A browser names no origin where a page fetches from its own host, whose name may be made to resolve to us
+            # (DNS rebinding): the host is then judged as if it were the origin.
+            headers.setdefault("origin", f"http://{headers.get('host', '')}")
+        client = connection.client.host if connection.client else None
+        denial = self._access.denial(right, headers, connection.scope.get("subprotocols", ()), client)
+        if denial is not None:
+            self._metrics.refusal(denial.reason)
+            code = "invalid_api_key" if denial.status == 401 else "forbidden"
+            raise ApiError(denial.status, code, denial.message)
+
+
+def refused(error: ApiError) -> Response:
+    """Return an error as a response."""
+    return JSONResponse(error.body, error.status, error.headers)

@@ -1,0 +1,36 @@
+"""The side of a broadcast that a session's connection has."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from streamer.events import Event
+
+
+class Publisher(Protocol):
+    """Is told what a session says, and never makes it wait."""
+
+    def begin(self, language: str | None) -> None:
+        """Take that the session is open; `language` as its client named it."""
+        ...
+
+    def publish(self, event: Event) -> None:
+        """Take what it says next."""
+        ...
+
+    def end(self, audio: int) -> None:
+        """Take that it is over, however it ended; `audio` in samples. Nothing happens if it never began."""
+        ...
+
+
+class Unwatched:
+    """The publisher of a session that nobody else can see."""
+
+    def begin(self, language: str | None) -> None:
+        """Forget it."""
+
+    def publish(self, event: Event) -> None:
+        """Forget it."""
+
+    def end(self, audio: int) -> None:
+        """Forget it."""
