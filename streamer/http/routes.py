@@ -1,4 +1,4 @@
-"""Where OpenAI's HTTP interface is found, and who is let in."""
+"""What is served over HTTP: the captions pages, what they ask for, and OpenAI's interface; and who is let in."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from streamer.access import Access, Right
 from streamer.admission import Admission
 from streamer.config import Config
 from streamer.engine import Engine
+from streamer.http.capabilities import Capabilities
 from streamer.http.errors import ApiError, unavailable
 from streamer.http.files import Files
 from streamer.http.models import Models, refused
+from streamer.http.pages import page_routes
 from streamer.http.transcriptions import Transcriptions
 from streamer.metrics import Metrics
 from streamer.protocols.commands import Configure
@@ -39,7 +41,8 @@ def http_routes(
     open_session: Callable[[str, Configure], Session],
 ) -> Sequence[BaseRoute]:
     """Return the routes of one server."""
-    models = Models(card, partial(denied, access, metrics), strict=config.http.strict_model)
+    door = partial(denied, access, metrics)
+    models = Models(card, door, strict=config.http.strict_model)
 
     def gate(request: Request) -> ApiError | None:
         refusal = denied(access, metrics, request) or closed(admission) or files.refusal()
@@ -63,6 +66,8 @@ def http_routes(
         *(Route(path, served(task), methods=["POST"]) for task, path in PATHS.items()),
         Route("/v1/models", models.list),
         Route("/v1/models/{id:path}", models.one),
+        Route("/v1/capabilities", Capabilities(card, door).show),
+        *page_routes(),
     ]
 
 

@@ -1,0 +1,238 @@
+/**
+ * The speaker's side of `/v1/stream`: sends frames, hands on what comes back, and connects again when the connection is
+ * lost, from the last committed word on. Times it tells are seconds of the whole stream, over all its connections.
+ *
+ * `tell` hears: {state: "connecting" | "live" | "waiting" | "finishing" | "ended" | "refused", …} and {message: …}.
+ */
+
+import { httpAddress, socketAddress } from "./address.js";
+import { Backlog } from "./backlog.js";
+import { Backoff } from "./backoff.js";
+import { subprotocols } from "./token.js";
+
+const RATE = 16_000;
+const BYTES_PER_SECOND = 2 * RATE;
+/** Audio on its way into the network; more waits here. */
+const FULL_BYTES = 4 * BYTES_PER_SECOND;
+/** A network that takes nothing for so long is gone, though nobody says so. */
+const STALLED_MS = 10_000;
+/** The rest of a stream that was stopped must come in this time. */
+const FINISH_MS = 30_000;
+/** A connection that lived so long was a good one: the next attempt is made soon. */
+const GOOD_MS = 10_000;
+/** What the person at the page cannot mend by waiting. */
+const FATAL = new Set(["bad_message", "bad_value", "bad_samples", "incomplete_sample", "unexpected_message", "message_too_big"]);
+const TIMED = ["start", "end"];
+
+export class Stream {
+  #wishes;
+  #token;
+  #tell;
+  #backlog;
+  #backoff = new Backoff();
+  #socket = null;
+  #connection = 0;
+  #origin = 0;
+  #sent = 0;
+  #ready = false;
+  #stopping = false;
+  #over = false;
+  #error = null;
+  #done = false;
+  #openedAt = 0;
+  #movedAt = 0;
+  #timer = null;
+  #deadline = null;
+
+  /** `wishes`: {language, task}; `start`: the sample that the stream begins with. */
+  constructor(wishes, token, start, tell) {
+    this.#wishes = wishes;
+    this.#token = token;
+    this.#backlog = new Backlog(start);
+    this.#sent = start;
+    this.#tell = tell;
+  }
+
+  /** The sample after the last one that was taken. */
+  get end() {
+    return this.#backlog.end;
+  }
+
+  open() {
+    this.#tell({ state: "connecting" });
+    this.#connect();
+  }
+
+  push(samples) {
+    if (this.#over || this.#stopping) return;
+    this.#backlog.push(samples);
+    this.#pump();
+  }
+
+  /** Seconds of audio that wait to be sent. */
+  get unsent() {
+    return Math.max(0, this.end - this.#sent) / RATE + (this.#socket?.bufferedAmount ?? 0) / BYTES_PER_SECOND;
+  }
+
+  /** No more audio comes: have the rest decided. */
+  stop() {
+    if (this.#over || this.#stopping) return;
+    this.#stopping = true;
+    this.#tell({ state: "finishing" });
+    this.#deadline = setTimeout(() => this.#end("The last words may be missing: the server did not answer."), FINISH_MS);
+    if (this.#ready) this.#pump();
+    else if (this.#timer !== null) this.#connect(); // the last chance, now
+  }
+
+  /** The network says that it is gone, or back. */
+  networkChanged(online) {
+    if (this.#over) return;
+    if (!online && this.#socket) this.#lose("The network is gone");
+    if (online && this.#timer !== null) this.#connect();
+  }
+
+  #connect() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#ready = this.#done = false;
+    this.#error = null;
+    this.#connection += 1;
+    let socket;
+    try {
+      socket = new WebSocket(socketAddress("v1/stream"), subprotocols(this.#token));
+    } catch (error) {
+      this.#refuse("token", `The token cannot be sent: ${error.message}`);
+      return;
+    }
+    this.#socket = socket;
+    socket.onopen = () => this.#greet();
+    socket.onmessage = ({ data }) => socket === this.#socket && this.#take(JSON.parse(data));
+    socket.onclose = ({ code }) => socket === this.#socket && this.#closed(code);
+  }
+
+  #greet() {
+    this.#openedAt = this.#movedAt = performance.now();
+    const { language, task } = this.#wishes;
+    const start = { type: "start", sample_rate: RATE, encoding: "pcm_s16le", language: language || null, task };
+    this.#socket.send(JSON.stringify(start));
+  }
+
+  #take(message) {
+    if (message.type === "ready") {
+      this.#ready = true;
+      this.#origin = this.#sent = this.#backlog.start;
+      this.#tell({ state: this.#stopping ? "finishing" : "live", session: message.session, model: message.model });
+      this.#pump();
+      return;
+    }
+    if (message.type === "error") this.#error = message;
+    if (message.type === "done") this.#done = true;
+    if (message.type === "commit" || message.type === "final") {
+      this.#backlog.forget(this.#origin + Math.round(message.end * RATE));
+    }
+    this.#tell({ message: this.#placed(message) });
+  }
+
+  /** The message in the stream's own time, its utterance named uniquely. */
+  #placed(message) {
+    const shift = this.#origin / RATE;
+    const placed = { ...message };
+    for (const name of TIMED) if (name in placed) placed[name] += shift;
+    placed.words = placed.words?.map((word) => ({ ...word, start: word.start + shift, end: word.end + shift }));
+    if ("utterance" in placed) placed.utterance = `${this.#connection}.${placed.utterance}`;
+    return placed;
+  }
+
+  /** Send what the network takes. */
+  #pump() {
+    if (!this.#ready) return;
+    const now = performance.now();
+    if (this.#socket.bufferedAmount < FULL_BYTES) this.#movedAt = now;
+    else if (now - this.#movedAt > STALLED_MS) return this.#lose("The network is too slow");
+    if (this.#backlog.start > this.#sent) return this.#lose("The network is too slow");
+    while (this.#socket.bufferedAmount < FULL_BYTES) {
+      const frame = this.#backlog.from(this.#sent);
+      if (!frame) break;
+      this.#socket.send(frame.samples);
+      this.#sent = frame.start + frame.samples.length;
+    }
+    if (this.#stopping) this.#sendStop();
+  }
+
+  #sendStop() {
+    if (this.#sent < this.end) setTimeout(() => this.#ready && this.#pump(), 100);
+    else this.#socket.send(JSON.stringify({ type: "stop" }));
+  }
+
+  async #closed(code) {
+    this.#socket = null;
+    if (this.#done && this.#stopping) return this.#end();
+    if (FATAL.has(this.#error?.code)) return this.#refuse("server", `The server objects: ${this.#error.message}.`);
+    const opened = this.#openedAt > 0;
+    if (!opened && (await this.#denied())) return;
+    this.#retry(reason(this.#error?.code, code));
+  }
+
+  #lose(why) {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket.onclose = socket.onmessage = null;
+    socket.close();
+    this.#retry(why);
+  }
+
+  #retry(why) {
+    if (this.#over || this.#socket || this.#timer !== null) return;
+    const good = this.#openedAt > 0 && performance.now() - this.#openedAt > GOOD_MS;
+    if (good) this.#backoff.reset();
+    this.#ready = false;
+    this.#openedAt = 0;
+    const seconds = this.#backoff.next();
+    this.#tell({ state: "waiting", why, seconds });
+    this.#timer = setTimeout(() => this.#connect(), seconds * 1000);
+  }
+
+  /** A WebSocket that is refused does not say why; the same host over HTTP does. */
+  async #denied() {
+    let status = 0;
+    try {
+      const headers = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
+      status = (await fetch(httpAddress("v1/capabilities"), { headers, cache: "no-store" })).status;
+    } catch {
+      return false; // the server is not there: wait for it
+    }
+    if (status === 401) this.#refuse("token", "The server wants another token.");
+    if (status === 403) this.#refuse("server", "The server does not take streams from a page under this address.");
+    return status === 401 || status === 403;
+  }
+
+  #refuse(kind, why) {
+    if (this.#over) return;
+    this.#close();
+    this.#tell({ state: "refused", kind, why });
+  }
+
+  #end(why = "") {
+    if (this.#over) return;
+    this.#close();
+    this.#tell({ state: "ended", why });
+  }
+
+  #close() {
+    this.#over = true;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#deadline);
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+  }
+}
+
+/** Why the connection ended, in words that may be followed by "; trying again". */
+function reason(error, code) {
+  if (error === "busy" || error === "overloaded") return "The server is full";
+  if (error === "not_ready") return "The server is not ready";
+  if (error === "shutting_down" || code === 1012) return "The server restarts";
+  if (error) return "The server had a failure";
+  return "The connection is lost";
+}

@@ -1,0 +1,51 @@
+/** The page at `/captions/{session}`: what a session says, for those who read along. */
+
+import { Captions } from "./captions.js";
+import { readView, showView } from "./view.js";
+import { fragmentToken, isSendable } from "./token.js";
+import { WakeLock } from "./wake_lock.js";
+import { Watch } from "./watch.js";
+
+const $ = (id) => document.getElementById(id);
+const session = decodeURIComponent(location.pathname.split("/").filter(Boolean).at(-1));
+
+function say(state, text = "") {
+  document.body.dataset.state = state;
+  if ($("status").textContent !== text) $("status").textContent = text;
+}
+
+function complain(text) {
+  $("status").classList.add("wrong");
+  say("refused", text);
+}
+
+const WORDS = {
+  connecting: () => "",
+  live: () => "",
+  absent: () => "Waiting for the speaker.",
+  lost: () => "The connection is lost; trying again.",
+  full: () => "All places are taken; trying again.",
+  ended: () => "These captions have ended.",
+};
+
+function main() {
+  const { view, complaints } = readView(location.search);
+  showView(view);
+  if (complaints.length > 0) return complain(complaints.join(" "));
+  const token = fragmentToken(location.hash);
+  if (token && !isSendable(token)) return complain("The token in the address has characters that a token cannot have.");
+
+  const captions = new Captions($("captions"), (following) => ($("latest").hidden = following));
+  $("latest").addEventListener("click", () => captions.follow());
+  addEventListener("hashchange", () => location.reload());
+  new WakeLock().set(true);
+  new Watch(session, token, {
+    replace: () => captions.clear(),
+    take: (message) => captions.take(message),
+    interrupted: () => captions.dropPartial(),
+    say: (state) => say(state, WORDS[state]()),
+    refuse: complain,
+  }).open();
+}
+
+main();

@@ -1,0 +1,88 @@
+/**
+ * A viewer's side of `/v1/watch/{session}`: everything that was committed first, then what comes; connects again by itself.
+ *
+ * `page` has: replace(), take(message), interrupted(), say(state), refuse(why).
+ */
+
+import { httpAddress, socketAddress } from "./address.js";
+import { Backoff } from "./backoff.js";
+import { subprotocols } from "./token.js";
+
+/** Names that daemons give to one stream and never again; another name may come back, as a microphone does. */
+const ONCE = /^[0-9a-f]{16}$/;
+const TRY_LATER = 1013;
+
+export class Watch {
+  #session;
+  #token;
+  #page;
+  #backoff = new Backoff();
+  #shown = [];
+  #opened = false;
+  #ended = false;
+  #timer = null;
+
+  constructor(session, token, page) {
+    this.#session = session;
+    this.#token = token;
+    this.#page = page;
+    addEventListener("online", () => this.#timer !== null && this.open());
+  }
+
+  open() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#opened = false;
+    const socket = new WebSocket(socketAddress(`v1/watch/${this.#session}`), subprotocols(this.#token));
+    socket.onopen = () => (this.#opened = true);
+    socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
+    socket.onclose = ({ code }) => this.#closed(code);
+  }
+
+  #take(message) {
+    if (message.type === "watching") return this.#begin(message);
+    if (message.type === "done") this.#ended = true;
+    if (message.type === "commit") this.#shown.push(message);
+    this.#page.take(message);
+  }
+
+  /** Add what was missed; if it is not what is shown that goes on, begin anew. */
+  #begin(message) {
+    this.#ended = false;
+    const first = message.commits[0]?.id ?? Infinity;
+    const known = this.#shown.filter(({ id }) => id >= first);
+    const same = this.#shown.length === 0 || known.length > 0;
+    if (!same || known.some((commit, at) => commit.text !== message.commits[at]?.text)) {
+      this.#shown = [];
+      this.#page.replace();
+    }
+    const last = this.#shown.at(-1)?.id ?? 0;
+    for (const commit of message.commits) if (commit.id > last) this.#take({ ...commit, type: "commit" });
+    if (message.ended) return;
+    this.#backoff.reset();
+    this.#page.say("live");
+  }
+
+  async #closed(code) {
+    this.#page.interrupted();
+    if (this.#ended) {
+      this.#page.say("ended");
+      if (ONCE.test(this.#session)) return;
+    } else if (this.#opened) {
+      this.#page.say(code === TRY_LATER ? "full" : "lost");
+    } else {
+      const status = await this.#status();
+      if (status === 401) return this.#page.refuse("The server wants a token: put it behind the address, as #token=TOKEN.");
+      if (status === 403) return this.#page.refuse("The server does not show captions under this address.");
+      this.#page.say(status === 404 ? "absent" : "lost");
+    }
+    this.#timer = setTimeout(() => this.open(), this.#backoff.next() * 1000);
+  }
+
+  /** A WebSocket that is refused does not say why; the same session over HTTP does. 0: nobody answers. */
+  async #status() {
+    const headers = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
+    const address = httpAddress(`v1/sessions/${this.#session}.txt`);
+    return fetch(address, { method: "HEAD", headers, cache: "no-store" }).then(({ status }) => status, () => 0);
+  }
+}
