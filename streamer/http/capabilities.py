@@ -16,17 +16,20 @@ from streamer.http.models import refused
 class Capabilities:
     """What one server offers to those who may ask."""
 
-    def __init__(self, card: ModelCard, gate: Callable[[Request], ApiError | None]) -> None:
+    def __init__(
+        self, card: ModelCard, gate: Callable[[Request], ApiError | None], *, viewers_need_token: bool
+    ) -> None:
         """`gate` says why a client is not served."""
         self._gate = gate
         self._answer = {
             "model": card.name,
             "languages": {code: LANGUAGES.get(code, code) for code in card.languages},
             "tasks": [str(task) for task in card.tasks],
+            "viewers_need_token": viewers_need_token,
         }
 
     async def show(self, request: Request) -> Response:
-        """Answer with the model's name, its languages (names in English by code) and tasks."""
+        """Answer with the model's name, its languages (English names by code), its tasks, and who needs a token."""
         refusal = self._gate(request)
         headers = {"Cache-Control": "no-store"}
         return refused(refusal) if refusal is not None else JSONResponse(self._answer, headers=headers)

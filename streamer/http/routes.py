@@ -66,7 +66,7 @@ def http_routes(
         *(Route(path, served(task), methods=["POST"]) for task, path in PATHS.items()),
         Route("/v1/models", models.list),
         Route("/v1/models/{id:path}", models.one),
-        Route("/v1/capabilities", Capabilities(card, door).show),
+        Route("/v1/capabilities", Capabilities(card, door, viewers_need_token=access.guards(Right.WATCH)).show),
         *page_routes(),
     ]
 

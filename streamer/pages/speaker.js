@@ -36,6 +36,7 @@ class Speaker {
   #stream = null;
   #end = 0;
   #zeros = 0;
+  #viewersNeedToken = false;
   #saved = true;
 
   constructor() {
@@ -71,6 +72,7 @@ class Speaker {
     const capabilities = await response.json();
     $("model").textContent = capabilities.model;
     this.#choices.showCapabilities(capabilities);
+    this.#viewersNeedToken = capabilities.viewers_need_token;
     this.#complain("");
     $("access").hidden = true;
     return true;
@@ -125,7 +127,7 @@ class Speaker {
     if (news.message) return this.#take(news.message);
     switch (news.state) {
       case "live":
-        this.#share(news.session, readToken() !== "");
+        this.#share(news.session, this.#viewersNeedToken);
         this.#complain("");
         $("model").textContent = news.model;
         return this.#show("live");
