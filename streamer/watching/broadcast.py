@@ -1,10 +1,10 @@
 """What one session said: kept for those who come late, handed on to those who are there. Pure.
 
 Three things are kept. **Commits**, as the JSON of the native protocol, encoded once for all viewers: the whole session
-or, beyond `max_bytes`, its newest part, and how much is missing is said wherever it is shown. **Cues**, made of them
-while they come. And the **log** of everything but partials, for viewers who are there: LOG_ENTRIES at most; a viewer
-reads it at its own speed with nothing but a number of its own, and one that is further behind than the log is long has
-lost its place. Of partials there is the newest only.
+or, beyond `max_bytes`, its newest part (the newest commit in any case), and how much is missing is said wherever it is
+shown. **Cues**, made of them while they come. And the **log** of everything but partials, for viewers who are there:
+LOG_ENTRIES at most; a viewer reads it at its own speed with nothing but a number of its own, and one that is further
+behind than the log is long has lost its place. Of partials there is the newest only.
 """
 
 from __future__ import annotations
@@ -118,11 +118,13 @@ class Broadcast:
 
     def _commit(self, commit: events.Commit) -> None:
         self._partial = None
+        if self.lines.last and self.lines.item(self.lines.last).utterance != commit.utterance:
+            self._show(self._cues.finish())  # of one that its client withdrew, and that has no final
         message = self._note(commit)
         self.lines.append(Line(commit.id, commit.utterance, commit.text, message))
         self._bytes += len(message)
         self._show(self._cues.add(commit.words))
-        while self._bytes > self._max_bytes:
+        while self._bytes > self._max_bytes and self.lines.last - self.lines.gone > 1:
             self._bytes -= len(self.lines.item(self.lines.gone + 1).message)
             self.lines.drop(1)
         while self.captions.last > self.captions.gone and self._is_lost(self.captions.gone + 1):

@@ -70,12 +70,12 @@ def lines(broadcast: Broadcast) -> Roll[Line]:
 
 def added_srt(broadcast: Broadcast, number: int) -> str:
     """Return a cue."""
-    return srt_cue(number, broadcast.captions.item(number).cue)
+    return srt_cue(number, broadcast.captions.item(number).cue).strip()
 
 
 def added_vtt(broadcast: Broadcast, number: int) -> str:
     """Return a cue."""
-    return vtt_cue(broadcast.captions.item(number).cue)
+    return vtt_cue(broadcast.captions.item(number).cue).strip()
 
 
 def added_json(broadcast: Broadcast, number: int) -> str:

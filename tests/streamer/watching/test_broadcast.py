@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from model.types import SAMPLE_RATE, Word
+from streamer.events import Commit, Done, Event, Final, Flushed, Gap, Paced, Partial, SpeechEnded, SpeechStarted, Warned
+from streamer.watching.broadcast import LOG_ENTRIES, Broadcast
+from streamer.watching.messages import WATCHING_BYTES, opening, whole
+from streamer.watching.roll import Roll
+from streamer.watching.viewer import LostPlaceError, Viewer
+
+
+def broadcast(max_bytes: int = 1 << 20) -> Broadcast:
+    return Broadcast("s", "native", "2026-01-01T00:00:00.000+00:00", None, max_bytes)
+
+
+def commit(number: int, text: str = " word", utterance: int = 1) -> Commit:
+    start = number * SAMPLE_RATE
+    word = Word(text, start, start + SAMPLE_RATE // 2, 0.9)
+    return Commit(number, utterance, text, start, start + SAMPLE_RATE // 2, (word,))
+
+
+def partial(text: str) -> Partial:
+    return Partial(1, text, 0, SAMPLE_RATE)
+
+
+def kinds(viewer: Viewer) -> list[str]:
+    """Return the types of all messages that are there for a viewer."""
+    found = []
+    while (message := viewer.next()) is not None:
+        found.append(json.loads(message)["type"])
+    return found
+
+
+async def test_of_partials_a_viewer_gets_the_newest_and_none_that_a_commit_has_overtaken():
+    said = broadcast()
+    viewer = Viewer(said)
+    for text in "abc":
+        said.publish(partial(text))
+
+    assert json.loads(viewer.next())["text"] == "c"
+    assert viewer.next() is None
+    assert viewer.skipped == 2
+
+    said.publish(partial("d"))
+    said.publish(commit(1))
+    assert kinds(viewer) == ["commit"]
+
+    said.publish(partial("e"))
+    assert kinds(viewer) == ["partial"]
+    assert viewer.skipped == 3
+
+
+async def test_a_commit_goes_before_a_partial_that_came_after_it():
+    said = broadcast()
+    viewer = Viewer(said)
+    said.publish(commit(1))
+    said.publish(partial("a"))
+
+    assert kinds(viewer) == ["commit", "partial"]
+
+
+async def test_what_concerns_the_client_alone_is_not_handed_on():
+    said = broadcast()
+    viewer = Viewer(said)
+    own: list[Event] = [Flushed("mine"), Paced(6400), Done(0, 0)]
+    shared: list[Event] = [SpeechStarted(1, 0), SpeechEnded(1, 9), Gap(1, 2, "x"), Warned("c", "m")]
+    for event in own + shared:
+        said.publish(event)
+
+    assert kinds(viewer) == ["speech_started", "speech_ended", "gap", "warning"]
+
+
+async def test_a_viewer_further_behind_than_the_log_is_long_has_lost_its_place_and_others_have_not():
+    said = broadcast()
+    slow, quick = Viewer(said), Viewer(said)
+    for number in range(1, LOG_ENTRIES + 2):
+        said.publish(commit(number))
+        quick.next()
+
+    with pytest.raises(LostPlaceError):
+        slow.next()
+    assert quick.next() is None
+    assert len(said.log.after(0)) == LOG_ENTRIES
+
+
+async def test_a_viewer_that_has_left_is_held_no_more():
+    said = broadcast()
+    viewer = Viewer(said)
+    assert said.viewers == 1
+
+    viewer.leave()
+
+    assert said.viewers == 0
+    assert await viewer.news()
+
+
+async def test_a_session_longer_than_the_bound_loses_its_start_and_says_so():
+    said = broadcast(max_bytes=2_000)
+    for number in range(1, 101):
+        said.publish(commit(number, " a word of some length."))
+    found = json.loads("".join(whole(said)))
+
+    assert sum(len(line.message) for line in said.lines.after(0)) <= 2_000
+    assert found["omitted"] == 100 - len(found["commits"]) > 50
+    assert found["commits"][0]["id"] == found["omitted"] + 1
+    assert found["commits"][-1]["id"] == 100
+    assert json.loads(opening(said)[0])["omitted"] == found["omitted"]
+    assert said.captions.gone > 40
+    assert all(caption.commit > said.lines.gone for caption in said.captions.after(0))
+
+
+async def test_a_commit_larger_than_the_bound_is_kept_until_the_next():
+    said = broadcast(max_bytes=1_000)
+    said.publish(commit(1, "x" * 2_000))
+    assert said.lines.gone == 0
+    said.publish(commit(2))
+    assert said.lines.gone == 1
+
+
+async def test_commits_that_the_first_message_has_no_place_for_follow_it():
+    said = broadcast(max_bytes=4 * WATCHING_BYTES)
+    for number in range(1, 601):
+        said.publish(replace(commit(number), text="x" * 2_000, words=()))
+
+    first, rest = opening(said)
+
+    assert len(first) < 1 << 20
+    ids = [each["id"] for each in json.loads(first)["commits"]] + [json.loads(line.message)["id"] for line in rest]
+    assert ids == list(range(1, 601))
+    assert len(rest) > 100
+
+
+async def test_the_end_is_told_once_with_all_cues():
+    said = broadcast()
+    viewer = Viewer(said)
+    said.publish(commit(1))
+    assert said.captions.last == 0
+    said.end("2026-01-01T00:01:00.000+00:00", 16_000)
+
+    assert said.captions.last == 1
+    assert kinds(viewer) == ["commit", "done"]
+    assert json.loads("".join(whole(said)))["ended"] == "2026-01-01T00:01:00.000+00:00"
+
+
+async def test_a_final_completes_the_cue_and_names_the_language():
+    said = broadcast()
+    said.publish(commit(1))
+    said.publish(Final(1, " word", 0, SAMPLE_RATE, "fi"))
+
+    assert said.captions.last == 1
+    assert said.language == "fi"
+
+
+async def test_an_utterance_that_was_withdrawn_shares_no_cue_with_the_next():
+    said = broadcast()
+    said.publish(commit(1, " one"))
+    said.publish(commit(2, " two", utterance=2))
+
+    assert [caption.cue.lines for caption in said.captions.after(0)] == [("one",)]
+
+
+def test_items_of_a_roll_keep_their_numbers_when_the_oldest_go():
+    roll: Roll[str] = Roll()
+    for letter in "abcd":
+        roll.append(letter)
+    roll.drop(2)
+
+    assert (roll.gone, roll.last) == (2, 4)
+    assert roll.item(3) == "c"
+    assert roll.after(0) == roll.after(2) == ["c", "d"]
+    assert roll.after(3) == ["d"]
+    assert roll.after(4) == []
+    for number in (2, 5):
+        with pytest.raises(IndexError, match="items 3 to 4"):
+            roll.item(number)
