@@ -13,8 +13,10 @@ waiting.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any, Protocol, Self, TypeAlias, cast, get_args
 
 import msgspec
@@ -22,6 +24,7 @@ import numpy as np
 import websockets
 
 from clients.address import is_loopback, stream_url
+from clients.trust import trust
 from model.types import SAMPLE_RATE, Samples, Task
 from streamer.audio import Encoding
 from streamer.protocols import messages
@@ -168,8 +171,11 @@ async def connect(
     languages: Sequence[str] = (),
     hotwords: Sequence[str] = (),
     open_timeout_s: float = 10.0,
+    ca_file: Path | None = None,
 ) -> AsyncGenerator[Stream, None]:
     """Open a stream and close it in the end; the arguments are the fields of `start`.
+
+    A server at `wss://` must show a certificate that the system trusts, or, if given, an authority in `ca_file` (PEM).
 
     Raises Unreachable if there is no server at `url` or it refuses to talk, StreamError if it refuses this stream.
     """
@@ -178,7 +184,8 @@ async def connect(
     address = url
     try:
         address = stream_url(url)
-        socket = await websockets.connect(address, open_timeout=open_timeout_s, **_options(address, token))
+        options = _options(address, token) | trust(address, ca_file)
+        socket = await websockets.connect(address, open_timeout=open_timeout_s, **options)
     except (OSError, TimeoutError, websockets.WebSocketException, ValueError) as error:
         raise Unreachable(f"{address}: {_why_not(error)}") from error
     async with socket:
@@ -227,6 +234,8 @@ def _why_not(error: Exception) -> str:
         said = (error.response.body or b"")[:200].decode(errors="replace").strip()
         hint = " (is the token right?)" if status in {401, 403} else ""
         return f"the server answered {status}{hint}" + (f": {said}" if said else "")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{error} (--ca-file names an authority to trust)"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__

@@ -175,6 +175,10 @@ class ServerConfig:
     """Token for /metrics, in the same form; without one they are told to this machine only."""
     admin_token_file: Path | None = None
     """File that holds it, or several."""
+    tls_certificate: Path | None = None
+    """PEM file with the certificate and its chain: the port speaks TLS then, and nothing else. Read again on change."""
+    tls_key: Path | None = None
+    """PEM file with the private key, unencrypted, if it is not in the certificate's."""
     insecure: bool = False
     """Allow binding beyond loopback without a token."""
     max_sessions: int = 64

@@ -32,6 +32,7 @@ from streamer.signals import signals, unwrapped
 from streamer.stall import StallDetector
 from streamer.step_metrics import StepMetrics
 from streamer.streams import Streams
+from streamer.tls import Certificate
 from streamer.transport import Listener, TransportConfig
 from streamer.trial import SILENCE, Trial, warm_up
 from streamer.vad import VoiceActivityDetector, WebRtcVad
@@ -85,6 +86,8 @@ class Server:
         self._notifier = Notifier(environment)
         self._stalls = StallDetector(lambda: self.admission.waiting or self.files.waiting, lambda: self.engine.batches)
         access = Access.of(config.server)
+        self.certificate = Certificate.of(config.server)
+        """What the port shows to who connects; None where it speaks without TLS."""
         self._sockets = open_sockets(config.server, inherited_sockets(environment), guarded=access.guards(Right.SPEAK))
         self.port = port_of(self._sockets)
         """TCP port that clients connect to; 0 if there are only Unix sockets."""
@@ -111,7 +114,10 @@ class Server:
         """What is served beside HTTP, each on a port of its own."""
         self.ports.open(house, entrance)
         routes = Routes(access, self.admission, self.metrics, [*streams.routes(), *uploads, *watching])
-        self._listener = Listener(TransportConfig(routes.application(), config.server, config.watch.max_viewers))
+        transport = TransportConfig(
+            routes.application(), config.server, config.watch.max_viewers, certificate=self.certificate
+        )
+        self._listener = Listener(transport)
         self.metrics.ready.set_function(lambda: float(self.admission.ready))
         self.metrics.watch_load(governor, self.engine)
         if counts := getattr(recognizer, "step_counts", None):
@@ -135,6 +141,7 @@ class Server:
                 await self._warm_up()
                 watchdog = group.create_task(self._notifier.watch(self._alive))
                 healer = group.create_task(self._try_again())
+                renewal = group.create_task(self._renew())
                 listener = group.create_task(self._listener.serve(self._sockets))
                 if self._runs_ports:
                     group.create_task(self.ports.run())
@@ -145,7 +152,7 @@ class Server:
                 self.ports.end()
                 self._listener.end()
                 await listener
-                for task in (watchdog, healer, engine):
+                for task in (watchdog, healer, renewal, engine):
                     task.cancel()
         finally:
             for listening in self._sockets:
@@ -171,6 +178,10 @@ class Server:
         """Decode before anybody is let in. Raises EngineError if the model cannot."""
         self.governor.calibrate(await warm_up(self.engine))
         self._warm = True
+
+    async def _renew(self) -> None:
+        if self.certificate is not None:
+            await self.certificate.watch()
 
     def _announce(self, on_ready: Callable[[int], None] | None) -> None:
         status = f"serving {self._card.name} on {self._config.server.host} port {self.port}"
@@ -230,7 +241,7 @@ async def serve(
     a model that does not decode.
     """
     server = Server(config, recognizer, os.environ, ports=ports)
-    with signals(server.stop), unwrapped():
+    with signals(server.stop, server.certificate.reload if server.certificate else None), unwrapped():
         await server.run(on_ready)
 
 

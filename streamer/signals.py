@@ -20,14 +20,14 @@ def unwrapped() -> Generator[None]:
 
 
 @contextmanager
-def signals(stop: Callable[[], None]) -> Generator[None]:
-    """Call `stop` for every SIGTERM and SIGINT."""
+def signals(stop: Callable[[], None], reload: Callable[[], None] | None = None) -> Generator[None]:
+    """Call `stop` for every SIGTERM and SIGINT, `reload` for SIGHUP; without it a terminal that goes ends us."""
     loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, stop)
+    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop} | ({signal.SIGHUP: reload} if reload else {})
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
     try:
         yield
     finally:
-        for number in numbers:
+        for number in handlers:
             loop.remove_signal_handler(number)

@@ -23,6 +23,7 @@ from websockets.http11 import Request
 from streamer.config import ServerConfig
 from streamer.protocols.commands import Close
 from streamer.protocols.table import PROTOCOLS
+from streamer.tls import Certificate
 
 MAX_FRAGMENTS = 1024
 """Of one WebSocket message; real clients send one."""
@@ -31,6 +32,8 @@ QUEUED_MESSAGES = 4
 costs two system calls and an eighth of the event loop's time per message."""
 WATCH = "/v1/watch/"
 """What the paths of viewers' WebSockets begin with."""
+UNSENT_BYTES = 65_536
+"""Under TLS, what a client that does not read makes us hold before its session waits; asyncio's default without TLS."""
 READ_BYTES = 16_384
 """Read from a socket at once: what one client can make the event loop parse before others have their turn."""
 LINGER_S = 2.0
@@ -43,9 +46,13 @@ BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Lengt
 class TransportConfig(uvicorn.Config):
     """uvicorn's settings for this daemon."""
 
-    def __init__(self, app: Any, config: ServerConfig, viewers: int = 0) -> None:
-        """`app` is the ASGI application; `viewers` come beside its sessions."""
+    def __init__(
+        self, app: Any, config: ServerConfig, viewers: int = 0, certificate: Certificate | None = None
+    ) -> None:
+        """`app` is the ASGI application; `viewers` come beside its sessions; with a `certificate` TLS is spoken."""
         self.open_timeout_s = config.open_timeout_s
+        self.send_timeout_s = config.send_timeout_s
+        self.certificate = certificate
         # Beside the sessions: health checks, metrics, refusals on their way out.
         self.max_connections = 2 * config.max_sessions + viewers + 64
         self.viewers_timeout_s = config.send_timeout_s
@@ -82,9 +89,24 @@ class Listener(uvicorn.Server):
         self._ending.set()
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Listen, and say so."""
-        await super().startup(sockets)
+        """Listen, and say so; uvicorn's own would leave TLS asyncio's bounds, 60 s to open and 30 s to close."""
+        config = cast(TransportConfig, self.config)
+        limits: dict[str, Any] = {}
+        if config.certificate is not None:
+            limits["ssl"] = config.certificate.context
+            limits["ssl_handshake_timeout"] = config.open_timeout_s
+            limits["ssl_shutdown_timeout"] = config.send_timeout_s
+        await self.lifespan.startup()
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(self._protocol, sock=listener, backlog=config.backlog, **limits)
+            for listener in sockets or ()
+        ]
+        self.started = True
         self.listening.set()
+
+    def _protocol(self) -> asyncio.Protocol:
+        return HttpProtocol(self.config, self.server_state, self.lifespan.state)
 
     async def main_loop(self) -> None:
         """Keep the Date header current until the end (uvicorn's own loop wakes up ten times a second)."""
@@ -108,6 +130,9 @@ class HttpProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Take a connection, or drop it if there are too many: a file descriptor is kept for the next good one."""
         super().connection_made(transport)
+        if transport.get_extra_info("sslcontext"):
+            # asyncio lets 512 KiB wait in front of the cipher, eight times what waits in front of a socket.
+            transport.set_write_buffer_limits(UNSENT_BYTES)
         config = cast(TransportConfig, self.config)
         if len(self.connections) > config.max_connections:
             transport.abort()
@@ -115,6 +140,11 @@ class HttpProtocol(H11Protocol):
         # What ASGI has no word for: more time for a request that was found good, none for a client that takes nothing.
         self.app_state = {**self.app_state, "unhurried": self._cancel_deadline, "abort": transport.abort}
         self._set_deadline()
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of a request; nothing once the connection is closing, as without TLS."""
+        if not self.transport.is_closing():
+            super().data_received(data)
 
     def on_response_complete(self) -> None:
         """Go on with the connection; what follows, be it a body that nobody read, has the usual time again."""
@@ -151,8 +181,15 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if hasattr(transport, "max_size"):  # asyncio's own transports; others have their own limit
             transport.max_size = READ_BYTES
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Clean up; a TLS transport that is gone cannot even be told to go on reading."""
+        self.read_paused = False
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
-        """Parse what came in."""
+        """Parse what came in; nothing once the connection is closing, for TLS hands over what it still has."""
+        if self.transport.is_closing():
+            return
         super().data_received(data)
         if not self.handshake_initiated and not self.transport.is_closing():
             self.transport.write(BAD_HANDSHAKE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager, aclosing
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -29,6 +30,7 @@ def listen(
     device: str | None = None,
     server: str | None = None,
     token: str = "",
+    ca_file: Path | None = None,
     language: str | None = None,
     task: Task = Task.TRANSCRIBE,
     prompt: str = "",
@@ -46,6 +48,7 @@ def listen(
         device: Number or part of the name of the microphone, from `streamer devices`.
         server: Address of a daemon, such as ws://127.0.0.1:8765.
         token: Bearer token, where the daemon asks for one.
+        ca_file: Authority that a wss:// address is trusted by (PEM); none means those of the system or SSL_CERT_FILE.
         language: Code such as en; none lets the model find out.
         task: Write what was said, or its translation into English.
         prompt: Names and topics that may occur.
@@ -72,6 +75,7 @@ def listen(
             return connect(
                 server or "",
                 token=token,
+                ca_file=ca_file,
                 language=language,
                 task=task,
                 prompt=prompt,

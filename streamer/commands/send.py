@@ -25,6 +25,7 @@ def send(
     *,
     server: str = DEFAULT_SERVER,
     token: str = "",
+    ca_file: Path | None = None,
     speed: float = 1.0,
     language: str | None = None,
     task: Task = Task.TRANSCRIBE,
@@ -40,6 +41,7 @@ def send(
         files: Sound files: WAV, FLAC, Ogg, MP3.
         server: Address of the daemon.
         token: Bearer token, where the daemon asks for one.
+        ca_file: Authority that a wss:// address is trusted by (PEM); none means those of the system or SSL_CERT_FILE.
         speed: 1 sends in real time, 2 twice as fast, 0 as fast as the daemon accepts.
         language: Code such as en; none lets the model find out.
         task: Write what was said, or its translation into English.
@@ -57,6 +59,7 @@ def send(
             async with connect(
                 server,
                 token=token,
+                ca_file=ca_file,
                 language=language,
                 task=task,
                 prompt=prompt,

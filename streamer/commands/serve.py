@@ -16,6 +16,7 @@ from streamer.commands.loading import foreseen, load_recognizer
 from streamer.commands.outcome import Exit
 from streamer.config import Config, ServerConfig
 from streamer.listening import open_sockets
+from streamer.tls import Certificate
 
 DEFAULTS = Config()
 
@@ -40,8 +41,9 @@ def serve(*, settings: Annotated[Config, Parameter(name="*")] = DEFAULTS) -> int
 def check_address(config: ServerConfig) -> None:
     """Find out before a model is loaded in vain whether the address can be had.
 
-    Raises ConfigError for one that may not be used, AddressError for one that is taken.
+    Raises ConfigError for one that may not be used, or a certificate that cannot; AddressError for one that is taken.
     """
+    Certificate.of(config)
     if "LISTEN_FDS" in os.environ:
         return  # the service manager has bound it
     for listener in open_sockets(config, [], guarded=Access.of(config).guards(Right.SPEAK)):
@@ -51,5 +53,6 @@ def check_address(config: ServerConfig) -> None:
 def announce(config: ServerConfig, port: int) -> None:
     """Print where the daemon can be reached; the address is the last word, for programs that start one."""
     host = f"[{config.host}]" if ":" in config.host else config.host
-    where = f"ws://{host}:{port}/v1/stream" if port else "the inherited socket"
+    scheme = "wss" if config.tls_certificate else "ws"
+    where = f"{scheme}://{host}:{port}/v1/stream" if port else "the inherited socket"
     print(f"listening on {where}", flush=True)  # noqa: T201  # the one line a daemon says on standard output

@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 
 import pytest
+import trustme
 
 from streamer.__main__ import run
 from streamer.commands import serve
 from streamer.commands.outcome import Exit
 from streamer.config import ServerConfig
+from tests.certificates import issue
 from tests.streamer.commands.console import one_line
 
 
@@ -29,6 +31,16 @@ def test_an_open_address_without_a_token_is_refused_before_a_model_is_loaded(mon
     assert run(["serve", "--host", "0.0.0.0", "--port", "0"]) == Exit.CONFIGURATION
 
     assert "server.insecure" in one_line(capsys.readouterr().err)
+
+
+def test_a_bad_certificate_ends_the_daemon_with_78_before_a_model_is_loaded(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(serve, "load_recognizer", lambda _: pytest.fail("the model was loaded"))
+    mine, other = (issue(tmp_path, trustme.CA(), name) for name in ("mine", "other"))
+    flags = ["--server.tls-certificate", str(mine.certificate), "--server.tls-key", str(other.key)]
+
+    assert (run(["serve", "--port", "0", *flags]), int(Exit.CONFIGURATION)) == (Exit.CONFIGURATION, 78)
+
+    assert "do not belong together" in one_line(capsys.readouterr().err)
 
 
 def test_a_model_that_is_named_and_cannot_be_had_is_an_error(capsys):
