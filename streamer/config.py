@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from model.types import Task
+
 
 class ConfigError(Exception):
     """A setting that cannot be: the operator's to mend. Exit code 78."""
@@ -304,6 +306,26 @@ class WatchConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MicrophoneConfig:
+    """The daemon's own microphone, whose session is named `microphone`."""
+
+    enabled: bool = False
+    """Record and transcribe what a microphone of this machine hears."""
+    device: str = ""
+    """Number or part of the name, from `streamer devices`; empty takes the system's default."""
+    language: str = ""
+    """Code such as en; empty detects it in each utterance."""
+    languages: tuple[str, ...] = ()
+    """Codes to choose from where no language is given; none: those of the sessions."""
+    task: Task = Task.TRANSCRIBE
+    """transcribe, or translate into English."""
+    prompt: str = ""
+    """Names and topics that may occur."""
+    hotwords: tuple[str, ...] = ()
+    """Names and terms that may occur, to be spelt so."""
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     """What the daemon says about itself."""
 
@@ -330,4 +352,5 @@ class Config:
     journal: JournalConfig = field(default_factory=JournalConfig)
     wyoming: WyomingConfig = field(default_factory=WyomingConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
+    microphone: MicrophoneConfig = field(default_factory=MicrophoneConfig)
     log: LogConfig = field(default_factory=LogConfig)

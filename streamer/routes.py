@@ -14,13 +14,22 @@ from streamer.access import Access, Right
 from streamer.admission import Admission
 from streamer.http.routes import http_error
 from streamer.metrics import CONTENT_TYPE, Metrics
+from streamer.own_microphone import OwnMicrophone
 
 
 class Routes:
     """Handlers of one server."""
 
-    def __init__(self, access: Access, admission: Admission, metrics: Metrics, others: Sequence[BaseRoute]) -> None:
-        """`others` are served beside: streams and files."""
+    def __init__(
+        self,
+        access: Access,
+        admission: Admission,
+        metrics: Metrics,
+        others: Sequence[BaseRoute],
+        microphone: OwnMicrophone | None = None,
+    ) -> None:
+        """`others` are served beside: streams and files; of the `microphone` its state is told."""
+        self._microphone = microphone
         self._access = access
         self._others = others
         self._admission = admission
@@ -43,11 +52,14 @@ class Routes:
         return JSONResponse({"status": "ok"})
 
     async def readyz(self, _: Request) -> Response:
-        """Say whether new streams are recognised now; 503 if not."""
+        """Say whether new streams are recognised now; 503 if not. A microphone that is missing keeps nobody out."""
+        told: dict[str, str | int] = {"sessions": self._admission.count}
+        if self._microphone is not None:
+            told["microphone"] = self._microphone.state
         if self._admission.ready:
-            return JSONResponse({"status": "ready", "sessions": self._admission.count})
+            return JSONResponse({"status": "ready", **told})
         status = "draining" if self._admission.draining else "not ready"
-        return JSONResponse({"status": status, "sessions": self._admission.count}, 503, {"Retry-After": "5"})
+        return JSONResponse({"status": status, **told}, 503, {"Retry-After": "5"})
 
     async def metrics(self, request: Request) -> Response:
         """Return the counters in Prometheus' text format."""

@@ -7,6 +7,8 @@ import logging
 import os
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 
 from model.types import SAMPLE_RATE, Recognizer
 from streamer.access import Access, Right
@@ -22,6 +24,7 @@ from streamer.http.files import Files
 from streamer.http.routes import http_routes
 from streamer.listening import open_sockets, port_of
 from streamer.metrics import Metrics
+from streamer.own_microphone import OwnMicrophone, Source, check_wishes, default_source
 from streamer.ports import Ports
 from streamer.protocols.commands import Codec, Configure
 from streamer.protocols.handshake import House
@@ -55,16 +58,20 @@ class Server:
         recognizer: Recognizer,
         environment: MutableMapping[str, str],
         make_vad: Callable[[int], VoiceActivityDetector] = WebRtcVad,
+        *,
         ports: Ports | None = None,
+        make_source: Callable[[str | None], Source] = default_source,
     ) -> None:
         """Take the settings and bind the sockets.
 
         `environment` holds the service manager's variables; `make_vad` makes a stream's detector for an aggressiveness;
-        `ports` are those that are open already, and whose `run` is somebody else's.
+        `ports` are those that are open already, and whose `run` is somebody else's; `make_source` makes the microphone
+        for a device.
 
         Raises ConfigError for settings that cannot be, AddressError for an address that cannot be had.
         """
         config.session.check_languages(recognizer.card.languages)
+        check_wishes(config.microphone, recognizer.card)
         self.metrics = Metrics()
         self.governor = governor = Governor(
             config.session, max_load=config.server.max_load, sessions=lambda: self.admission.count
@@ -113,7 +120,10 @@ class Server:
         self.ports = ports or Ports(config, house)
         """What is served beside HTTP, each on a port of its own."""
         self.ports.open(house, entrance)
-        routes = Routes(access, self.admission, self.metrics, [*streams.routes(), *uploads, *watching])
+        self.microphone = self._make_microphone(make_source) if config.microphone.enabled else None
+        """The daemon's own, if it has one."""
+        others = [*streams.routes(), *uploads, *watching]
+        routes = Routes(access, self.admission, self.metrics, others, self.microphone)
         transport = TransportConfig(
             routes.application(), config.server, config.watch.max_viewers, certificate=self.certificate
         )
@@ -140,6 +150,7 @@ class Server:
                 engine = group.create_task(self.engine.run())
                 await self._warm_up()
                 watchdog = group.create_task(self._notifier.watch(self._alive))
+                microphone = group.create_task(self.microphone.run()) if self.microphone else None
                 healer = group.create_task(self._try_again())
                 renewal = group.create_task(self._renew())
                 listener = group.create_task(self._listener.serve(self._sockets))
@@ -152,8 +163,9 @@ class Server:
                 self.ports.end()
                 self._listener.end()
                 await listener
-                for task in (watchdog, healer, renewal, engine):
-                    task.cancel()
+                for task in (watchdog, healer, renewal, engine, microphone):
+                    if task is not None:
+                        task.cancel()
         finally:
             for listening in self._sockets:
                 listening.close()
@@ -200,7 +212,19 @@ class Server:
             group.create_task(self.files.drain(self._config.server.drain_timeout_s))
         await self.audience.drain()
 
-    def _connect(self, wire: Wire, session: str, codec: Codec, protocol: str) -> Connection:
+    def _make_microphone(self, make_source: Callable[[str | None], Source]) -> OwnMicrophone:
+        return OwnMicrophone(
+            config=self._config.microphone,
+            admission=self.admission,
+            connect=partial(self._connect, idles=True),
+            registry=self.metrics.registry,
+            make_source=make_source,
+        )
+
+    def _connect(self, wire: Wire, session: str, codec: Codec, protocol: str, *, idles: bool = False) -> Connection:
+        config = self._config.server
+        if idles:  # a microphone may be unplugged for as long as one likes
+            config = replace(config, idle_timeout_s=0)
         return Connection(
             session=session,
             publisher=self.audience.host(session, protocol),
@@ -209,7 +233,7 @@ class Server:
             engine=self.engine,
             governor=self.governor,
             open_session=self._open_session,
-            config=self._config.server,
+            config=config,
             max_backlog=self._config.session.max_backlog_ms * SAMPLE_RATE // 1000,
             metrics=self.metrics,
         )

@@ -25,6 +25,7 @@ def serve(*, settings: Annotated[Config, Parameter(name="*")] = DEFAULTS) -> int
     """Run the daemon until SIGTERM or Ctrl-C.
 
     It prints one line with its address when it is ready, and then lets running streams finish before it ends.
+    With --microphone, or --microphone DEVICE, it also transcribes what a microphone of this machine hears.
     Short forms: --model, --precision, --threads, --offline, --host, --port, --insecure, --token-file, --log-level.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -30,6 +31,8 @@ SHORT_FORMS = {
     "--log-level": "--log.level",
 }
 """What one types most; everything else has its full name only."""
+MICROPHONE = "--microphone"
+"""Short for --microphone.enabled, and for --microphone.device too if a device follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +110,21 @@ def suggestion(word: str, known: Collection[str]) -> str:
 
 def full_names(tokens: Collection[str]) -> Iterator[str]:
     """Replace short forms of settings by their names, up to a `--`."""
-    rest = iter(tokens)
-    for token in rest:
+    rest = deque(tokens)
+    while rest:
+        token = rest.popleft()
         if token == "--":  # noqa: S105  # an end of options, not a password
             yield token
             yield from rest
             return
         name, equals, value = token.partition("=")
+        if name == MICROPHONE:
+            # It may stand alone, or have the device after it; `serve` takes nothing else without a flag.
+            named = bool(equals) or bool(rest and not rest[0].startswith("-"))
+            yield "--microphone.enabled"
+            if named:
+                yield f"--microphone.device={value if equals else rest.popleft()}"
+            continue
         yield SHORT_FORMS.get(name, name) + equals + value
 
 

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from model.types import SAMPLE_RATE, DecodeRequest, Recognizer, Samples, Word
 from streamer.config import Config, ServerConfig
+from streamer.own_microphone import Source, default_source
 from streamer.server import Server
 from tests.fakes import FLOOR, STEP, WORD_SAMPLES, LevelRecognizer, LevelVad, runs, silence, speak
 
@@ -45,10 +46,13 @@ async def running(
     recognizer: Recognizer | None = None,
     config: Config | None = None,
     environment: dict[str, str] | None = None,
+    make_source: Callable[[str | None], Source] = default_source,
 ) -> AsyncIterator[Server]:
     """Run a server; it is stopped and awaited at the end."""
     config = replace(config or Config(), server=settings)
-    server = Server(config, recognizer or LevelRecognizer(), environment or {}, lambda _: LevelVad())
+    server = Server(
+        config, recognizer or LevelRecognizer(), environment or {}, lambda _: LevelVad(), make_source=make_source
+    )
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.run(lambda _: ready.set()))

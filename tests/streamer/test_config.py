@@ -14,6 +14,7 @@ from streamer import logs
 from streamer.__main__ import run
 from streamer.commands import serve as serve_command
 from streamer.commands.outcome import Exit
+from streamer.commands.settings import full_names
 from streamer.config import Config, ConfigError, EncoderContext, LogFormat, ModelConfig, ServerConfig
 from tests.fakes import LevelRecognizer
 
@@ -25,10 +26,11 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     """Return what `streamer serve` hands to the server for a command line and a settings file."""
     served: list[Config] = []
 
-    async def serve(config: Config, _recognizer: LevelRecognizer, **_: object) -> None:
+    async def load_and_serve(config: Config, *_: object, **__: object) -> None:
         served.append(config)
 
-    monkeypatch.setattr(serve_command, "import_module", lambda _: SimpleNamespace(serve=serve))
+    monkeypatch.setattr(serve_command, "import_module", lambda _: SimpleNamespace(load_and_serve=load_and_serve))
+    monkeypatch.setattr(serve_command, "foreseen", lambda _: None)
     monkeypatch.setattr(serve_command, "load_recognizer", lambda _: LevelRecognizer())
     monkeypatch.setattr(serve_command, "check_address", lambda _: None)
     monkeypatch.setattr(logs, "configure", lambda _: None)
@@ -103,6 +105,7 @@ def test_every_setting_can_be_made_in_the_environment(settings, monkeypatch):
         "STREAMER_SESSION_COMMIT_POLICY": "agreement", "STREAMER_SESSION_ATTENTION_PROBABILITY": "0.5",
         "STREAMER_HTTP_HANGOVER_MS": "900", "STREAMER_HTTP_MAX_UPLOAD_BYTES": "5000",
         "STREAMER_JOURNAL_DURABILITY": "normal", "STREAMER_JOURNAL_MAX_BYTES": "2000000",
+        "STREAMER_MICROPHONE_TASK": "translate",
     }  # fmt: skip
     for section, kind in get_type_hints(Config).items():
         for name, hint in get_type_hints(kind).items():
@@ -158,7 +161,10 @@ def test_every_setting_is_explained_in_the_help(capsys, monkeypatch):
 NOT_A_SETTINGS_FILE = [
     ("[server]\nprot = 1\n", "unknown setting prot in [server]; did you mean port?"),
     ("[sever]\nport = 1\n", "unknown section [sever]; did you mean server?"),
-    ("[colour]\n", "unknown section [colour]; there are: model, endpoint, session, server, http, journal, watch, log"),
+    (
+        "[colour]\n",
+        f"unknown section [colour]; there are: {', '.join(get_type_hints(Config))}",
+    ),
     ("model = 'demo'\n", "model must be a section, [model], got 'demo'"),
     ("[server\n", "Expected ']'"),
     ("[log]\nformat = 'xml'\n", "xml"),
@@ -228,3 +234,18 @@ def test_an_environment_variable_that_is_no_setting_is_pointed_out(settings, cap
 def test_a_setting_out_of_range_names_value_and_range(make, complaint):
     with pytest.raises(ConfigError, match=complaint):
         make()
+
+
+@pytest.mark.parametrize(
+    ("typed", "full"),
+    [
+        (["serve", "--microphone"], ["serve", "--microphone.enabled"]),
+        (["serve", "--microphone", "--port", "0"], ["serve", "--microphone.enabled", "--server.port", "0"]),
+        (["serve", "--microphone", "USB"], ["serve", "--microphone.enabled", "--microphone.device=USB"]),
+        (["serve", "--microphone=USB mic"], ["serve", "--microphone.enabled", "--microphone.device=USB mic"]),
+        (["serve", "--microphone.device", "USB"], ["serve", "--microphone.device", "USB"]),
+    ],
+    ids=" ".join,
+)
+def test_the_microphone_of_the_daemon_may_be_named_or_not(typed, full):
+    assert list(full_names(typed)) == full
