@@ -46,5 +46,5 @@ def watching_routes(
     return [
         WebSocketRoute(f"{WATCH}{{session}}", socket.serve),
         Route("/v1/sessions", sessions),
-        Route("/v1/sessions/{name}", Transcripts(audience, gate, metrics, send_timeout_s), methods=["GET"]),
+        Route("/v1/sessions/{name}", Transcripts(audience, gate, metrics, send_timeout_s), methods=["GET", "HEAD"]),
     ]

@@ -62,11 +62,14 @@ class Transcripts:
             raise ApiError(404, "unknown_format", complaint)
         broadcast = self._gate.admit(request, session)
         live, last = wants_live(request), last_event(request)
+        omitted = {"Omitted-Commits": str(broadcast.lines.gone)} if broadcast.lines.gone else {}
+        if request.method == "HEAD":
+            await reply.pieces(EVENT_STREAM if live else style.media_type, [], omitted)
+            return
         self._gate.check_room(broadcast)
         request.state.unhurried()
         with self._audience.seated(broadcast, request.state.abort) as viewer:
             if not live:
-                omitted = {"Omitted-Commits": str(broadcast.lines.gone)} if broadcast.lines.gone else {}
                 await reply.pieces(style.media_type, style.whole(broadcast), omitted)
                 return
             feed = Feed(broadcast, style, last or 0)

@@ -16,13 +16,13 @@ class Viewer:
     """A place in a broadcast. What is held for a viewer is a number or two: everything else is the broadcast's."""
 
     def __init__(self, broadcast: Broadcast) -> None:
-        """Join; what was said before is not among what next() gives, but for a partial that is still valid."""
+        """Join; of what was said before next() gives a partial that is still valid, and of an ended session the end."""
         self.broadcast = broadcast
         self.skipped = 0
         """Partials that this viewer was not shown, because a newer one or a commit was there first."""
         self.left = False
         """Whether nobody is there any more."""
-        self._place = broadcast.log.last
+        self._place = broadcast.log.last - (broadcast.ended is not None)
         self._partial = broadcast.partials - (broadcast.partial is not None)
         self._news = asyncio.Event()
         broadcast.join(self._news.set)

@@ -50,7 +50,7 @@ async def test_a_session_that_has_ended_can_be_read_for_a_while():
         async with watching(server, session) as viewer:
             heard = await listen(viewer)
 
-    assert heard.kinds == ["watching"]
+    assert heard.kinds == ["watching", "done"]
     assert texts(heard.messages[0]["commits"]) == SAID[0]
     assert heard.messages[0]["ended"] > heard.messages[0]["started"]
     assert heard.code == 1000

@@ -184,6 +184,18 @@ async def test_live_json_is_the_commits_and_a_client_comes_back_where_it_left():
     assert complete.status_code == 204, "an EventSource that has everything is told not to come again"
 
 
+@pytest.mark.parametrize("query", ["", "?live=1"])
+async def test_a_page_can_ask_whether_it_would_be_let_in(query):
+    async with running() as server, speaking(server) as (_, session):
+        url = f"http://127.0.0.1:{server.port}/v1/sessions"
+        async with httpx.AsyncClient(trust_env=False, verify=False) as client:
+            found = await client.head(f"{url}/{session}.txt{query}")
+            absent = await client.head(f"{url}/nobody.txt{query}")
+
+    assert (found.status_code, found.content) == (200, b"")
+    assert (absent.status_code, absent.content) == (404, b"")
+
+
 async def test_live_events_say_what_is_no_longer_kept():
     config = Config(watch=WatchConfig(max_session_bytes=1_000))
     async with running(config=config) as server, speaking(server) as (speaker, session):
