@@ -279,6 +279,8 @@ class WyomingConfig:
         require("wyoming.port", self.port, 0, 65_535)
         if not 1 <= len(self.name.encode()) <= 63:  # RFC 6763, 4.1.1: one label
             raise ConfigError(f"wyoming.name must have 1 to 63 bytes in UTF-8, got {self.name!r}")
+        if self.zeroconf and not self.enabled:
+            raise ConfigError("wyoming.zeroconf announces what wyoming.enabled serves, and that is false")
 
 
 @dataclass(frozen=True, slots=True)

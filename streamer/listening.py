@@ -115,3 +115,9 @@ def prepare(listener: socket.socket, config: ServerConfig) -> None:
 def port_of(sockets: Sequence[socket.socket]) -> int:
     """Return the TCP port of the sockets; 0 for Unix sockets."""
     return next((s.getsockname()[1] for s in sockets if s.family != socket.AF_UNIX), 0)
+
+
+def addresses_of(sockets: Sequence[socket.socket]) -> list[str]:
+    """Return the addresses of TCP sockets, without their zones."""
+    names = [s.getsockname()[0] for s in sockets if s.family != socket.AF_UNIX]
+    return [str(name).partition("%")[0] for name in names]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from streamer.config import Config
+from streamer.announcement import Announcement
+from streamer.config import Config, ConfigError
 from streamer.entrance import Entrance
-from streamer.listening import open_tokenless_sockets, port_of
+from streamer.listening import addresses_of, open_tokenless_sockets, port_of
 from streamer.protocols.handshake import House
 from streamer.tcp_listener import TcpListener
 from streamer.wyoming_port import WyomingPort
@@ -21,6 +22,8 @@ class Ports:
         Raises ConfigError for settings that cannot be, AddressError for an address that cannot be had.
         """
         self._listeners: list[TcpListener] = []
+        self._announcement: Announcement | None = None
+        self._ending = asyncio.Event()
         self._wyoming = WyomingPort(config, house)
         self.wyoming = 0
         """Wyoming's port; 0 if it is not served."""
@@ -34,12 +37,21 @@ class Ports:
                 send_timeout_s=config.server.send_timeout_s,
             )
             self._listeners.append(listener)
+            if config.wyoming.zeroconf:
+                try:
+                    self._announcement = Announcement(config.wyoming.name, addresses_of(sockets), self.wyoming)
+                except ConfigError:
+                    for each in sockets:
+                        each.close()
+                    raise
 
     async def run(self) -> None:
         """Serve until the end, and those who are still there to theirs."""
         async with asyncio.TaskGroup() as group:
             for listener in self._listeners:
                 group.create_task(listener.run())
+            if self._announcement is not None:
+                group.create_task(self._announcement.run(self._ending))
 
     def open(self, house: House, entrance: Entrance) -> None:
         """Take sessions from now on: the model is loaded."""
@@ -47,6 +59,7 @@ class Ports:
 
     def end(self) -> None:
         """Accept no more, and let go of those who have no session."""
+        self._ending.set()
         for listener in self._listeners:
             listener.end()
         self._wyoming.end()

@@ -20,7 +20,9 @@ from openai import AsyncOpenAI
 from clients.demo.synthesise import CLIP, UTTERANCES
 from model.recognizer import WhisperRecognizer
 from model.types import SAMPLE_RATE, Samples
-from streamer.config import Config, ServerConfig
+from streamer.config import Config, ServerConfig, WyomingConfig
+from streamer.ports import Ports
+from streamer.protocols.handshake import House
 from streamer.server import serve
 from tests.digits import SPEAKERS, WORDS, errors, needs_recordings, say
 
@@ -36,14 +38,26 @@ def recognizer() -> WhisperRecognizer:
 
 
 @pytest.fixture
-async def port(recognizer: WhisperRecognizer) -> AsyncIterator[int]:
-    """Run a daemon; yield its port."""
+async def daemon(recognizer: WhisperRecognizer) -> AsyncIterator[tuple[int, int]]:
+    """Run a daemon; yield its port and Wyoming's."""
     bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    config = Config(server=ServerConfig(port=0, drain_timeout_s=0))
+    settings = ServerConfig(port=0, drain_timeout_s=0)
+    config = Config(server=settings, wyoming=WyomingConfig(enabled=True, port=0))
+    ports = Ports(config, House("demo", ("en",)))
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(serve(config, recognizer, on_ready=bound.set_result))
-        yield await bound
-        task.cancel()
+        tasks = [
+            group.create_task(ports.run()),
+            group.create_task(serve(config, recognizer, on_ready=bound.set_result, ports=ports)),
+        ]
+        yield await bound, ports.wyoming
+        for task in tasks:
+            task.cancel()
+
+
+@pytest.fixture
+def port(daemon: tuple[int, int]) -> int:
+    """The daemon's port."""
+    return daemon[0]
 
 
 @pytest.fixture
@@ -68,12 +82,13 @@ def wrong(text: str, said: Sequence[str]) -> int:
 
 
 @pytest.mark.parametrize(("kind", "code"), SNIPPETS)
-async def test_a_snippet_of_the_documentation_does_what_it_says(port, tmp_path, kind, code):
+async def test_a_snippet_of_the_documentation_does_what_it_says(daemon, tmp_path, kind, code):
     if kind == "sh" and not shutil.which("curl"):
         pytest.skip("curl is not installed")
     audio, rate = soundfile.read(CLIP)
     soundfile.write(tmp_path / "speech.wav", audio, rate)
-    code = code.replace("127.0.0.1:8765", f"127.0.0.1:{port}")
+    port, wyoming = daemon
+    code = code.replace("127.0.0.1:8765", f"127.0.0.1:{port}").replace('"127.0.0.1", 10300', f'"127.0.0.1", {wyoming}')
     program = [sys.executable, "-c", code] if kind == "python" else ["sh", "-c", code]
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     running = await asyncio.create_subprocess_exec(

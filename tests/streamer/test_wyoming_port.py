@@ -11,66 +11,21 @@ from typing import Any
 
 import pytest
 
-from model.types import SAMPLE_RATE, Recognizer, Samples
+from model.types import Recognizer
 from streamer.config import Config, ConfigError, ServerConfig, WyomingConfig
 from streamer.listening import AddressError
 from streamer.ports import Ports
 from streamer.protocols.handshake import House
-from streamer.protocols.wyoming_events import EventReader, WyomingEvent, write
+from streamer.protocols.wyoming_events import WyomingEvent, write
 from streamer.server import Server, load_and_serve
 from tests.fakes import speak
 from tests.streamer.harness import RippleRecognizer, connected, metric, running, sentence, until
-from tests.streamer.protocols.stage import HOUSE, pcm
+from tests.streamer.protocols.stage import HOUSE
+from tests.streamer.wyoming_client import DESCRIBE, START, STOP, chunk, connect
 
 WYOMING = WyomingConfig(enabled=True, port=0)
 CONFIG = Config(wyoming=WYOMING)
 LOCAL = ServerConfig(port=0)
-FORMAT = {"rate": SAMPLE_RATE, "width": 2, "channels": 1}
-DESCRIBE, START, STOP = WyomingEvent("describe"), WyomingEvent("audio-start", FORMAT), WyomingEvent("audio-stop")
-
-
-def chunk(audio: Samples) -> WyomingEvent:
-    return WyomingEvent("audio-chunk", FORMAT, pcm(audio))
-
-
-@dataclass
-class Client:
-    """One connection."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    events: EventReader = field(default_factory=lambda: EventReader(1_048_576))
-
-    def send(self, *told: WyomingEvent) -> None:
-        """Send events."""
-        self.writer.write(b"".join(map(write, told)))
-
-    async def hear(self, last: str = "") -> list[WyomingEvent]:
-        """Return what comes up to an event of this type, or up to the end."""
-        heard: list[WyomingEvent] = []
-        while not (heard and heard[-1].type == last):
-            data = await self.reader.read(65_536)
-            if not data:
-                break
-            heard += self.events.receive(data)
-        return heard
-
-    async def transcript(self, *audio: Samples) -> str:
-        """Speak; return the answer."""
-        self.send(START, *map(chunk, audio), STOP)
-        heard = await self.hear("transcript-stop")
-        return str(heard[-2].data["text"])
-
-
-@asynccontextmanager
-async def connect(port: int) -> AsyncIterator[Client]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    try:
-        yield Client(reader, writer)
-    finally:
-        writer.close()
-        with suppress(OSError):
-            await writer.wait_closed()
 
 
 @asynccontextmanager

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,9 @@ import pytest
 
 from model.recognizer import WhisperRecognizer
 from model.types import SAMPLE_RATE, Samples
-from streamer.config import Config, ServerConfig
+from streamer.config import Config, ServerConfig, WyomingConfig
+from streamer.ports import Ports
+from streamer.protocols.handshake import House
 from streamer.server import Server, serve
 from tests.digits import errors, needs_recordings, say
 from tests.streamer.harness import RippleRecognizer, running, sentence
@@ -23,6 +27,11 @@ openai = pytest.importorskip("openai", reason="pip install -e '.[test]' installs
 deepgram = pytest.importorskip("deepgram", reason="pip install -e '.[test]' installs deepgram-sdk")
 environments = pytest.importorskip("deepgram.environment")
 signals = pytest.importorskip("deepgram.core.events")
+wyoming = pytest.importorskip("wyoming", reason="pip install -e '.[test]' installs wyoming")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # it prefers audioop, which Python 3.13 has no more
+    for part in ("asr", "audio", "client", "error", "info", "ping"):
+        import_module(f"wyoming.{part}")
 
 # deepgram-sdk asks newer releases of websockets for names of older ones.
 pytestmark = pytest.mark.filterwarnings("ignore:websockets:DeprecationWarning")
@@ -89,6 +98,26 @@ async def with_deepgram(port: int, audio: Samples, token: str = "none", **option
             await connection.send_keep_alive()
             await connection.send_finalize()
             await connection.send_close_stream()
+    return heard
+
+
+async def with_wyoming(port: int, audio: Samples) -> list[Any]:
+    """One turn. Return all events up to its end."""
+    heard: list[Any] = []
+    async with wyoming.client.AsyncTcpClient("127.0.0.1", port) as client:
+
+        async def speak() -> None:
+            await client.write_event(wyoming.asr.Transcribe(language="en").event())
+            await client.write_event(wyoming.audio.AudioStart(SAMPLE_RATE, 2, 1).event())
+            data = pcm(audio)
+            for at in range(0, len(data), 2_048):
+                await client.write_event(wyoming.audio.AudioChunk(SAMPLE_RATE, 2, 1, data[at : at + 2_048]).event())
+            await client.write_event(wyoming.audio.AudioStop().event())
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(speak())
+            while not (heard and wyoming.asr.TranscriptStop.is_type(heard[-1].type)):
+                heard.append(await client.read_event())
     return heard
 
 
@@ -192,6 +221,29 @@ async def test_deepgrams_client_reads_every_message() -> None:
     assert [word.punctuated_word for word in words] == ["w1", "w2", "w3", "w4", "w5"]
 
 
+async def test_wyomings_client_reads_every_event() -> None:
+    config = Config(wyoming=WyomingConfig(enabled=True, port=0))
+    async with (
+        running(recognizer=RippleRecognizer(), config=config) as server,
+        wyoming.client.AsyncTcpClient("127.0.0.1", server.ports.wyoming) as client,
+    ):
+        await client.write_event(wyoming.info.Describe().event())
+        info = wyoming.info.Info.from_event(await client.read_event())
+        await client.write_event(wyoming.ping.Ping("hello").event())
+        pong = wyoming.ping.Pong.from_event(await client.read_event())
+        await client.write_event(wyoming.asr.Transcribe(language="xx").event())
+        error = wyoming.error.Error.from_event(await client.read_event())
+        heard = await with_wyoming(server.ports.wyoming, SPEECH)
+
+    assert info.asr[0].supports_transcript_streaming
+    assert info.asr[0].models[0].languages
+    assert pong.text == "hello"
+    assert (error.code, "'xx'" in error.text) == ("bad_value", True)
+    chunks = [wyoming.asr.TranscriptChunk.from_event(e).text for e in heard if e.type == "transcript-chunk"]
+    assert wyoming.asr.TranscriptStart.is_type(heard[0].type)
+    assert wyoming.asr.Transcript.from_event(heard[-2]).text == "".join(chunks) == "w1 w2 w3 w4 w5"
+
+
 @pytest.mark.parametrize("client", [with_openai, with_deepgram])
 async def test_a_wrong_key_is_an_error_of_the_client(client: Callable[..., Awaitable[Any]]) -> None:
     async with served() as server:
@@ -206,14 +258,19 @@ async def test_spoken_digits_are_the_same_words_through_every_client() -> None:
     recognizer = WhisperRecognizer.load("demo", device="cpu", threads=1)
     bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as group:
-        config = Config(server=ServerConfig(port=0, drain_timeout_s=0))
-        task = group.create_task(serve(config, recognizer, on_ready=bound.set_result))
+        wyoming_config = WyomingConfig(enabled=True, port=0)
+        config = Config(server=ServerConfig(port=0, drain_timeout_s=0), wyoming=wyoming_config)
+        ports = Ports(config, House("demo", ("en",)))
+        serving = group.create_task(ports.run())
+        task = group.create_task(serve(config, recognizer, on_ready=bound.set_result, ports=ports))
         port = await bound
         heard = [
             openai_words(await with_openai(port, said.audio)),
             deepgram_words(await with_deepgram(port, said.audio)),
+            wyoming.asr.Transcript.from_event((await with_wyoming(ports.wyoming, said.audio))[-2]).text.split(),
         ]
         task.cancel()
+        serving.cancel()
 
-    assert heard[0] == heard[1]
+    assert heard[0] == heard[1] == heard[2]
     assert errors(heard[0], list(said.words)) <= 1

@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from model.recognizer import WhisperRecognizer
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples
-from streamer.config import Config, ServerConfig
+from streamer.config import Config, ServerConfig, WyomingConfig
 from streamer.protocols.table import PROTOCOLS
 from streamer.server import Server
 from tests.digits import errors, needs_recordings, say
 from tests.fakes import silence, speak
+from tests.streamer import wyoming_client
 from tests.streamer.harness import RippleRecognizer, connected, listen, metric, push, running, s16, sentence
 from tests.streamer.protocols.stage import append, appends, pcm
 
@@ -30,6 +32,7 @@ PATHS = ("/v1/stream", REALTIME, LISTEN, VOSK, WHISPERLIVE, PATHLESS)
 SPEECH = np.concatenate([sentence(1, 2, 3), sentence(4, 5)])
 TOKEN = "a-token-that-nobody-guesses"
 GUARDED = ServerConfig(port=0, token=TOKEN)
+WITH_PORTS = Config(wyoming=WyomingConfig(enabled=True, port=0))
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 
 
@@ -127,22 +130,28 @@ async def native_words(server: Server, speech: Samples = SPEECH) -> list[str]:
     return " ".join(heard.finals).split()
 
 
-WORDS = (native_words, realtime_words, listen_words, vosk_words, whisperlive_words, pathless_words)
+async def wyoming_words(server: Server, speech: Samples = SPEECH) -> list[str]:
+    """And Wyoming's, on its own port."""
+    async with wyoming_client.connect(server.ports.wyoming) as client:
+        return (await client.transcript(speech)).split()
+
+
+WORDS = (native_words, realtime_words, listen_words, vosk_words, whisperlive_words, pathless_words, wyoming_words)
 
 
 async def test_every_protocol_gives_the_same_words() -> None:
-    async with running(recognizer=RippleRecognizer()) as server:
+    async with running(recognizer=RippleRecognizer(), config=WITH_PORTS) as server:
         said = [await words(server) for words in WORDS]
 
-    assert said == [["w1", "w2", "w3", "w4", "w5"]] * len(PROTOCOLS)
+    assert said == [["w1", "w2", "w3", "w4", "w5"]] * (len(PROTOCOLS) + 1)
 
 
 @needs_recordings
 @pytest.mark.timeout(180)
-async def test_spoken_digits_are_the_same_words_in_lockstep_and_in_segments() -> None:
+async def test_spoken_digits_are_the_same_words_in_lockstep_in_segments_and_in_turns() -> None:
     said = say("jackson", 5, seed=8)
     recognizer = WhisperRecognizer.load("demo", device="cpu", threads=1)
-    server = Server(Config(server=ServerConfig(port=0, drain_timeout_s=0)), recognizer, {})
+    server = Server(replace(WITH_PORTS, server=ServerConfig(port=0, drain_timeout_s=0)), recognizer, {})
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(server.run(lambda _: ready.set()))
@@ -151,10 +160,11 @@ async def test_spoken_digits_are_the_same_words_in_lockstep_and_in_segments() ->
             await native_words(server, said.audio),
             await vosk_words(server, "/vosk?language=en", said.audio),
             await whisperlive_words(server, "/", said.audio),
+            await wyoming_words(server, said.audio),
         ]
         server.stop()
 
-    assert heard[1:] == heard[:1] * 2
+    assert heard[1:] == heard[:1] * 3
     assert errors([word.strip(",.").lower() for word in heard[0]], list(said.words)) <= 1
 
 
