@@ -40,11 +40,9 @@ def make_root(root: Path, mirror: str) -> None:
 
 
 def copy_tree(root: Path) -> None:
-    """Put what git knows of this tree where the guide says it is."""
+    """Put the committed tree where the guide says it is."""
     (root / SOURCE).mkdir(parents=True, exist_ok=True)
-    files = subprocess.run(["git", "-C", TREE, "ls-files", "-z"], check=True, capture_output=True).stdout
-    archive = ["tar", "--create", "--null", "--files-from=-", "--directory", TREE]
-    packed = subprocess.run(archive, check=True, input=files, capture_output=True).stdout
+    packed = subprocess.run(["git", "-C", TREE, "archive", "HEAD"], check=True, capture_output=True).stdout
     subprocess.run(["tar", "--extract", "--directory", root / SOURCE], check=True, input=packed)
 
 
