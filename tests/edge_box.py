@@ -58,6 +58,7 @@ def mounted(root: Path, shared: Sequence[Path]) -> Iterator[None]:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.touch()
             subprocess.run(["mount", "--rbind", path, target], check=True)
+            subprocess.run(["mount", "--make-rslave", target], check=True)  # or unmounting would reach this machine's
             stack.callback(subprocess.run, ["umount", "--recursive", "--lazy", target], check=True)
         yield
 
