@@ -19,7 +19,7 @@ SHELL       := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-.PHONY: help run test check lint types layers units bench clean
+.PHONY: help run test check lint types layers units bench edgebox clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -60,6 +60,9 @@ bench: $(VENV)/.installed-bench ## measure delays, drafts, load, engines, whole 
 	$(BIN)/python -m benchmarks.engines
 	$(BIN)/python -m benchmarks.long_form
 	$(BIN)/python -m benchmarks.soak
+
+edgebox: $(VENV)/.installed-test ## run docs/edge-box.md in a fresh Debian in ROOT, as root; needs debootstrap and a network
+	$(BIN)/python -m tests.edge_box --root $(or $(ROOT),runs/edge-box) $(ARGS)
 
 clean: ## remove the environment and every cache
 	rm -rf $(VENV) *.egg-info build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
