@@ -1,8 +1,8 @@
 """Run the commands of docs/edge-box.md in a fresh Debian: `python -m tests.edge_box --root FOLDER`, as root.
 
-The folder is made by debootstrap if it is not there, and kept. The blocks marked `sh` are run in their order, each by a
-shell that stops at the first error. In a root there is no systemd that runs, so what would start the service is not among
-them; enabling it is, and so is running the program as the unit would, without a network.
+The folder is made by debootstrap if it is not there, and kept. The blocks marked `sh` are run in their order, each by
+a shell that stops at the first error. In a root there is no systemd that runs, so what would start the service is not
+among them; enabling it is, and so is running the program as the unit would, without a network.
 
 `--share PATH` shows a file or folder of this machine at the same place in the root: a package index's settings, say.
 """
