@@ -108,7 +108,6 @@ export class Captions {
     else this.#paragraph = this.#newParagraph();
     this.#key = message.utterance;
     this.#utterance = span("utterance");
-    this.#utterance.dir = "auto";
     this.#paragraph.append(this.#utterance);
   }
 

@@ -5,6 +5,7 @@
 
 import { columns } from "./columns.js";
 
+const RATE = 16_000;
 const LINE_COLUMNS = 42;
 const SHORTEST_MS = 833;
 const LONGEST_MS = 7_000;
@@ -68,8 +69,8 @@ function pieces(words) {
     const step = (Math.max(milliseconds(word.end), start) - start) / parts.length;
     return parts.map((part, at) => ({
       text: part,
-      start: Math.round(start + step * at),
-      end: Math.round(start + step * (at + 1)),
+      start: rounded(start + step * at),
+      end: rounded(start + step * (at + 1)),
     }));
   });
 }
@@ -129,6 +130,12 @@ function join(group) {
   return group.map(({ text }) => text).join("").trim();
 }
 
+/** Of the sample at that time; halves go to the even number, as in Python, so that both write the same files. */
 function milliseconds(seconds) {
-  return Math.max(Math.round(seconds * 1000), 0);
+  return Math.max(rounded(Math.round(seconds * RATE) / (RATE / 1000)), 0);
+}
+
+function rounded(number) {
+  const near = Math.round(number);
+  return near - number === 0.5 && near % 2 !== 0 ? near - 1 : near;
 }

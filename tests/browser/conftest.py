@@ -15,6 +15,7 @@ import soundfile
 from model.types import SAMPLE_RATE
 from tests.browser.desk import Desk
 from tests.digits import FOLDER, Spoken, say
+from tests.streamer.harness import running
 
 SILENCE_S = 20
 """After the speech; then the device goes on with silence of its own."""
@@ -49,6 +50,7 @@ async def browser(recording: Path) -> AsyncIterator[object]:
             executable_path=program,
             args=[
                 "--no-sandbox",  # which Chromium insists on for root
+                "--host-resolver-rules=MAP elsewhere.test 127.0.0.1",
                 "--use-fake-device-for-media-stream",
                 "--use-fake-ui-for-media-stream",
                 f"--use-file-for-fake-audio-capture={recording}%noloop",
@@ -56,6 +58,13 @@ async def browser(recording: Path) -> AsyncIterator[object]:
         )
         yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def quiet() -> AsyncIterator[str]:
+    """Run a daemon that recognises nothing said by people; yield its page's address."""
+    async with running() as server:
+        yield f"http://127.0.0.1:{server.port}/"
 
 
 @pytest_asyncio.fixture(loop_scope="session")

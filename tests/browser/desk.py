@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-HERE = {"127.0.0.1", "localhost", None}
+HERE = {"127.0.0.1", "localhost", "elsewhere.test", None}
+"""elsewhere.test is made to be this machine too; None: made in the page, such as a file to download."""
 
 
 class Desk:

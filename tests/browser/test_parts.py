@@ -1,0 +1,123 @@
+"""The parts of the page that compute: each must do what its twin on the server does, or what a formula says."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+
+from model.types import SAMPLE_RATE, Segment, Word
+from streamer.cues import cues
+from streamer.formats import Transcript, TranscriptFormat, render
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+TEXTS = {
+    "english": "so when the captain spoke, everybody listened. Extraordinarily! well-known words; & <b> --> : yes?",
+    "german": "Geschwindigkeitsbegrenzung größer wäre schöner, möglicherweise: nicht. Fußgängerübergänge",
+    "chinese": f"我们 今天 ， 说话 。 {'因为没有空格所以一行很长' * 4} 好",
+    "arabic": "مرحبا بكم، في هذا اليوم؟ نعم",
+    "control": "a\nb_\x00_c\u2028d_ _e\t",
+}
+SPACELESS = {"chinese"}
+
+
+def spoken(script: str, seed: int) -> list[Word]:
+    """Return 80 words at times that have everything: no pause, breaths, pauses, halves of milliseconds."""
+    dice = random.Random(f"{script} {seed}")
+    vocabulary = TEXTS[script].split("_" if script == "control" else " ")
+    found, at = [], dice.randrange(SAMPLE_RATE)
+    for _ in range(80):
+        length = dice.choice([0, 8, 800, 4808, 9600, 40_000])
+        text = dice.choice(vocabulary)
+        found.append(Word(text if script in SPACELESS else f" {text}", at, at + length, 0.9, ()))
+        at += length + dice.choice([0, 0, 0, 8, 1600, 4000, 15_992, 16_000, 48_000])
+    return found
+
+
+async def test_subtitles_are_the_server_s_to_the_byte(desk, quiet):
+    page = await desk.page()
+    await page.goto(quiet)
+    talks = [spoken(script, seed) for script in TEXTS for seed in range(12)]
+    plain = [
+        [{"text": w.text, "start": w.start / SAMPLE_RATE, "end": w.end / SAMPLE_RATE} for w in words] for words in talks
+    ]
+
+    made = await page.evaluate(
+        """async talks => {
+            const { srt, vtt } = await import("/pages/formats.js");
+            return talks.map(words => [srt(words), vtt(words)]);
+        }""",
+        plain,
+    )
+
+    for words, (srt, vtt) in zip(talks, made, strict=True):
+        transcript = Transcript((Segment(words[0].start, words[-1].end, tuple(words)),), "en", words[-1].end)
+        assert srt == render(transcript, TranscriptFormat.SRT)
+        assert vtt == render(transcript, TranscriptFormat.VTT)
+        assert len(list(cues(words))) > 3
+
+
+async def test_columns_are_counted_as_a_terminal_does(desk, quiet):
+    texts = [
+        "",
+        "plain",
+        "größer",
+        "e\u0301",
+        "我们今天",
+        "これはペンです",
+        "한국어",
+        "مرحبا",
+        "Ｆｕｌｌ",
+        "“…”—",
+        "日本 and 日本。",
+    ]
+    page = await desk.page()
+    await page.goto(quiet)
+
+    found = await page.evaluate("""async texts => texts.map((await import("/pages/columns.js")).columns)""", texts)
+
+    assert found == [cell_len(text) for text in texts]
+
+
+RESAMPLE = """async ([samples, rate, size]) => {
+    const { Resampler } = await import("/pages/resampler.js");
+    const resampler = new Resampler(rate, 16000);
+    const out = [];
+    const input = Float32Array.from(samples);
+    for (let at = 0; at < input.length; at += size) resampler.push(input.subarray(at, at + size), one => out.push(one));
+    resampler.finish(one => out.push(one));
+    return out;
+}"""
+
+
+def tones(rate: int, seconds: float, *frequencies: float) -> np.ndarray:
+    time = np.arange(round(rate * seconds)) / rate
+    return sum(0.3 * np.sin(2 * np.pi * frequency * time) for frequency in frequencies)
+
+
+async def test_what_can_be_kept_of_a_sound_is_kept_and_what_cannot_be_does_not_fold_back(desk, quiet):
+    page = await desk.page()
+    await page.goto(quiet)
+    for rate in (8_000, 22_050, 44_100, 48_000, 96_000):
+        kept = [200.0, 1000.0, 0.38 * min(rate, SAMPLE_RATE)]
+        lost = [one for one in (8_400.0, 11_000.0, 15_500.0, 21_000.0) if one < rate / 2]
+        sound = tones(rate, 0.2, *kept, *lost)
+
+        found = np.array(await page.evaluate(RESAMPLE, [sound.tolist(), rate, 128]))
+
+        ideal = tones(SAMPLE_RATE, 0.2, *kept)
+        assert len(found) == len(ideal)
+        assert np.abs(found - ideal)[400:-400].max() < 0.3e-3 * (1 + len(lost)), f"at {rate} Hz: -60 dB of each tone"
+
+
+async def test_how_a_sound_is_cut_makes_no_difference_to_it(desk, quiet):
+    page = await desk.page()
+    await page.goto(quiet)
+    sound = np.random.default_rng(1).uniform(-1, 1, 9_000).tolist()
+
+    cuts = [await page.evaluate(RESAMPLE, [sound, 44_100, size]) for size in (1, 128, 9_000)]
+
+    assert cuts[0] == cuts[1] == cuts[2]

@@ -1,0 +1,208 @@
+"""The page of those who read along, told by a stand-in what sessions say that no model would."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from streamer.config import ServerConfig
+from tests.browser.desk import violations
+from tests.streamer.harness import running
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+NAME = "0123456789abcdef"
+
+
+def commit(number: int, text: str, utterance: int = 1, **others: Any) -> dict[str, Any]:
+    at = 0.5 * number
+    return {
+        "type": "commit",
+        "id": number,
+        "utterance": utterance,
+        "text": text,
+        "start": at,
+        "end": at + 0.4,
+        **others,
+    }
+
+
+def partial(text: str, utterance: int = 1, start: float = 0.0) -> dict[str, Any]:
+    return {"type": "partial", "utterance": utterance, "text": text, "start": start, "end": start + 1}
+
+
+def watching(*commits: dict[str, Any], **others: Any) -> dict[str, Any]:
+    return {"type": "watching", "session": NAME, "language": "en", "started": "", "commits": list(commits), **others}
+
+
+class Session:
+    """Answers the connections of a page, one after another."""
+
+    def __init__(self, *conversations: list[dict[str, Any] | int]) -> None:
+        """Each is what a connection is told; a number closes it."""
+        self._conversations = list(conversations)
+        self.sockets: list[Any] = []
+
+    async def answer(self, socket: Any) -> None:
+        self.sockets.append(socket)
+        for message in self._conversations.pop(0) if self._conversations else [watching()]:
+            await self.tell(message)
+
+    async def tell(self, message: dict[str, Any] | int) -> None:
+        if isinstance(message, int):
+            await self.sockets[-1].close(code=message)
+        else:
+            self.sockets[-1].send(json.dumps(message))
+
+
+async def opened(desk: Any, quiet: str, session: Session, path: str = f"captions/{NAME}", **options: Any) -> Any:
+    page = await desk.page(**options)
+    await page.route_web_socket(f"**/v1/watch/{NAME}", session.answer)
+    await page.goto(quiet + path)
+    return page
+
+
+async def shown(page: Any) -> list[str]:
+    return await page.locator("#captions p").all_inner_texts()
+
+
+async def test_text_that_looks_like_markup_is_text(desk, quiet):
+    nasty = "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>&amp;"
+    session = Session([watching(commit(1, nasty)), partial(f" {nasty}")])
+    page = await opened(desk, quiet, session)
+    await page.wait_for_selector(".partial")
+
+    assert await shown(page) == [f"{nasty} {nasty}"]
+    assert await page.locator("#captions img, #captions script").count() == 0
+    assert await page.title() == "Captions"
+
+
+async def test_a_screen_reader_is_told_commits_once_and_no_partials(desk, quiet):
+    session = Session([watching(), partial("one two thr"), commit(1, "one"), partial(" two three")])
+    page = await opened(desk, quiet, session)
+    await page.wait_for_function("() => document.querySelector('.partial')?.textContent === ' two three'")
+
+    assert await page.get_attribute("#captions", "aria-live") == "polite"
+    assert await page.locator("#captions .commit").all_text_contents() == ["one"]
+    assert await page.get_attribute("#captions .partial", "aria-hidden") == "true"
+
+
+async def test_what_follows_a_commit_stays_in_its_place_until_it_is_told_again(desk, quiet):
+    session = Session([watching(), partial("one two"), commit(1, "one")])
+    page = await opened(desk, quiet, session)
+    await page.wait_for_selector(".commit")
+
+    assert await page.text_content("#captions .partial") == " two"
+    await session.tell({"type": "final", "utterance": 1, "text": "one", "start": 0, "end": 1, "language": "en"})
+    await page.wait_for_function("() => !document.querySelector('.partial')")
+    assert await shown(page) == ["one"]
+
+
+async def test_a_connection_that_is_lost_comes_back_and_shows_what_was_missed_and_nothing_twice(desk, quiet):
+    one, two, three = commit(1, "one"), commit(2, " two"), commit(3, "three", utterance=2)
+    session = Session([watching(one), partial(" tw"), 1012], [watching(one, two), three])
+    page = await opened(desk, quiet, session)
+    await page.evaluate("window.first = document.querySelector('.commit')")
+    await page.wait_for_function("() => document.querySelectorAll('.commit').length === 3")
+
+    assert await shown(page) == ["one two three"]
+    assert await page.evaluate("first === null || first.isConnected"), "what was shown was not made anew"
+    assert len(session.sockets) == 2
+
+
+async def test_another_session_of_the_same_name_begins_anew(desk, quiet):
+    session = Session([watching(commit(1, "old")), 1012], [watching(commit(1, "new"))])
+    page = await opened(desk, quiet, session)
+    await page.wait_for_function("() => document.querySelector('#captions').textContent === 'new'")
+
+
+async def test_the_end_is_said_and_the_text_stays(desk, quiet):
+    session = Session([watching(commit(1, "one")), {"type": "done", "audio": 2, "commits": 1}, 1000])
+    page = await opened(desk, quiet, session)
+    await page.wait_for_selector("[data-state=ended]")
+
+    assert await shown(page) == ["one"]
+    assert "ended" in await page.text_content("#status")
+
+
+async def test_a_pause_begins_a_paragraph_and_arabic_runs_from_the_right(desk, quiet):
+    later = commit(9, "مرحبا بكم", utterance=2)
+    session = Session([watching(commit(1, "one"), later), partial(" نعم", utterance=2, start=5)])
+    page = await opened(desk, quiet, session)
+    await page.wait_for_selector(".partial")
+
+    sides = await page.locator("#captions p").evaluate_all("all => all.map(one => getComputedStyle(one).direction)")
+    assert sides == ["ltr", "rtl"]
+
+
+async def test_the_audience_chooses_size_lines_and_background(desk, quiet):
+    commits = [commit(number, f" word{number}") for number in range(1, 200)]
+    path = f"captions/{NAME}?size=40&lines=2&background=transparent"
+    page = await opened(desk, quiet, Session([watching(*commits)]), path, viewport={"width": 800, "height": 450})
+    await page.wait_for_function("() => document.querySelectorAll('.commit').length === 199")
+
+    style = "name => getComputedStyle(document.querySelector('#captions')).getPropertyValue(name)"
+    assert await page.evaluate(style, "font-size") == "40px"
+    assert await page.evaluate("document.querySelector('#captions').clientHeight") == round(2 * 40 * 1.36)
+    assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgba(0, 0, 0, 0)"
+    bottom = await page.evaluate(
+        "[document.querySelector('#captions'), [...document.querySelectorAll('.commit')].at(-1)]"
+        ".map(one => one.getBoundingClientRect().bottom)"
+    )
+    assert bottom[1] <= bottom[0] + 1, "the newest line is in sight"
+
+
+WRONG = {
+    "size=9": "size must be a number of pixels in [10, 400], got “9”",
+    "size=12px": "got “12px”",
+    "lines=1.5": "lines must be a whole number in [1, 50], got “1.5”",
+    "lines=": "lines must be",
+    "background=url(x)": "background must be transparent or a colour",
+    "background=red;color:blue": "background must be",
+}
+
+
+async def test_a_wish_that_cannot_be_is_named(desk, quiet):
+    page = await desk.page()
+    for query, complaint in WRONG.items():
+        await page.goto(f"{quiet}captions/{NAME}?{query}")
+        await page.wait_for_selector("#status.wrong")
+        assert complaint in await page.text_content("#status")
+
+
+async def test_a_token_goes_behind_the_address_where_no_server_sees_it(desk):
+    desk.expected = ("404", "401", "WebSocket connection")
+    async with running(ServerConfig(port=0, token="secret", watch_token="open-sesame")) as server:
+        address = f"http://127.0.0.1:{server.port}/captions/microphone"
+        page = await desk.page()
+        await page.goto(f"{address}#token=wrong")
+        await page.wait_for_selector("[data-state=refused]")
+        assert "#token=TOKEN" in await page.text_content("#status")
+        await page.goto(f"{address}#token=open-sesame")
+        await page.wait_for_selector("[data-state=absent]")
+        await page.close()
+
+    assert [url for url in desk.addresses if "sesame" in url] == []
+
+
+async def test_a_session_that_is_not_there_yet_is_waited_for(desk, quiet):
+    desk.expected = ("404", "WebSocket connection")
+    page = await desk.page()
+    await page.goto(f"{quiet}captions/microphone")
+    await page.wait_for_selector("[data-state=absent]")
+
+    assert await page.text_content("#status") == "Waiting for the speaker."
+
+
+async def test_nobody_is_kept_from_reading(desk, quiet):
+    said = [watching(commit(1, "one two three"), commit(9, "four", utterance=2)), partial(" five", 2, 5)]
+    page = await opened(desk, quiet, Session(said, said), viewport={"width": 320, "height": 600})
+    await page.wait_for_selector(".partial")
+    assert await violations(page) == []
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+    await page.goto(f"{quiet}captions/{NAME}?background=336699")
+    await page.wait_for_selector(".partial")
+    assert await violations(page) == []
