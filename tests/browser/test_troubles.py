@@ -211,7 +211,7 @@ async def test_everything_can_be_reached_by_keyboard_and_fits_a_phone(desk, quie
         reached.append(await page.evaluate("document.activeElement.id"))
         if reached[-1]:
             assert await page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-        if reached[-1] == "start":
+        if reached[-1] == "start" and reached.count("start") == 1:
             await page.keyboard.press("Enter")
             await (await streams.next()).greet()
             await page.wait_for_selector("[data-state=live]")
