@@ -1,5 +1,7 @@
 /** How a viewer wants the captions to look, read from the address: `?size=&lines=&background=`. */
 
+import { channels, inksOn, isDark } from "./colour.js";
+
 const SIZE = [10, 400];
 const LINES = [1, 50];
 
@@ -34,33 +36,16 @@ export function showView({ size, lines, background }) {
     root.classList.add("limited");
     root.style.setProperty("--lines", String(lines));
   }
-  if (background !== null) {
-    root.style.setProperty("--paper", background);
-    const [red, green, blue, alpha] = channels(background);
-    if (alpha < 1) {
-      root.classList.add("over");
-      root.style.colorScheme = "normal"; // a page of another scheme than its frame's is painted opaque
-    } else {
-      root.style.colorScheme = luminance(red, green, blue) > 0.18 ? "light" : "dark";
-    }
+  if (background === null) return;
+  const ground = channels(background);
+  root.style.setProperty("--paper", background);
+  if (ground[3] < 1) {
+    root.classList.add("over");
+    root.style.colorScheme = "normal"; // a page of another scheme than its frame's is painted opaque
+    return;
   }
-}
-
-/** Red, green, blue in [0, 255] and alpha in [0, 1]. */
-function channels(colour) {
-  const probe = document.createElement("span");
-  probe.style.color = colour;
-  document.body.append(probe);
-  const numbers = getComputedStyle(probe).color.match(/[\d.]+/g).map(Number);
-  probe.remove();
-  return [...numbers, 1].slice(0, 4);
-}
-
-/** Relative luminance, WCAG 2.2. */
-function luminance(...parts) {
-  const [red, green, blue] = parts.map((part) => {
-    const share = part / 255;
-    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-  });
-  return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  const { ink, dim } = inksOn(ground);
+  root.style.setProperty("--ink", ink);
+  root.style.setProperty("--dim", dim);
+  root.style.colorScheme = isDark(ground) ? "dark" : "light";
 }
