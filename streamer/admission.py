@@ -36,8 +36,8 @@ class Admission:
 
     @property
     def count(self) -> int:
-        """Sessions open now."""
-        return len(self._connections)
+        """Sessions open now; those whose client is away do not count."""
+        return sum(connection.counts for connection in self._connections)
 
     @property
     def ready(self) -> bool:
@@ -67,13 +67,11 @@ class Admission:
     def admitted(self, connection: Connection) -> Generator[None]:
         """Count a connection among the sessions while it lives."""
         self._connections.add(connection)
-        self._metrics.sessions.inc()
         self._metrics.sessions_opened.inc()
         try:
             yield
         finally:
             self._connections.remove(connection)
-            self._metrics.sessions.dec()
             if not self._connections:
                 self._empty.set()
 

@@ -86,6 +86,15 @@ class SampleDecoder:
         return len(self._rest)
 
     @property
+    def frames(self) -> int:
+        """Frames decoded so far."""
+        return self._frames
+
+    def drop_rest(self) -> None:
+        """Forget the bytes of a frame that is not complete."""
+        self._rest = b""
+
+    @property
     def frame_bytes(self) -> int:
         """Bytes of one sample of every channel."""
         return self._frame_bytes
@@ -185,6 +194,7 @@ class AudioDecoder:
 
     def __init__(self, encoding: Encoding, rate: int, channels: int) -> None:
         """Rate in [MIN_RATE, MAX_RATE] hertz, channels in [1, MAX_CHANNELS]."""
+        self._format = encoding, rate, channels
         self._decoder = SampleDecoder(encoding, channels)
         self._resampler = Resampler(rate)
         self._slice_bytes = self._decoder.frame_bytes * (rate // 2)
@@ -208,3 +218,16 @@ class AudioDecoder:
     def flush(self) -> Samples:
         """Return what the resampler still holds; bytes of an incomplete sample go on waiting."""
         return self._resampler.flush()
+
+    @property
+    def frames(self) -> int:
+        """Frames taken so far: samples of every channel, at the input's rate."""
+        return self._decoder.frames
+
+    def drop_rest(self) -> None:
+        """Forget the bytes of a frame that is not complete."""
+        self._decoder.drop_rest()
+
+    def anew(self) -> AudioDecoder:
+        """Return a decoder for audio that follows no other."""
+        return AudioDecoder(*self._format)

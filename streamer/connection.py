@@ -25,12 +25,14 @@ from streamer.config import ServerConfig
 from streamer.ending import GONE, AbandonedError, Ending, culprit, cut_short, fatal, internal
 from streamer.engine import Engine
 from streamer.governor import Governor
+from streamer.lobby import Lobby
 from streamer.logs import SESSION
 from streamer.metrics import Metrics
 from streamer.pace import Pace
 from streamer.patience import Patience
 from streamer.protocols.commands import Close, Codec, Configure, ErrorCode, ProtocolError
 from streamer.reader import Reader
+from streamer.reception import Reception
 from streamer.session import Session
 from streamer.turn import Turn
 from streamer.watching.publisher import Publisher, Unwatched
@@ -56,13 +58,15 @@ class Connection:
         metrics: Metrics,
         session: str | None = None,
         publisher: Publisher | None = None,
+        lobby: Lobby | None = None,
+        refusal: ProtocolError | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         """`open_session` makes the session for a name and a client's wishes.
 
         `max_backlog` in samples; `publisher` hears all that the session says; `clock` gives seconds, the engine's.
+        With a `lobby` sessions can be resumed; if there is a `refusal`, nothing but a session that is going on.
         """
-        self.id = session or secrets.token_hex(8)
         self._wire = wire
         self._codec = codec
         self._engine = engine
@@ -72,6 +76,7 @@ class Connection:
         self._max_backlog = max_backlog
         self._metrics = metrics
         self._publisher = publisher or Unwatched()
+        self._reception = Reception(session or secrets.token_hex(8), wire, codec, lobby, refusal)
         self._pace = Pace(clock)
         self._work = asyncio.Event()  # the decoder may have something to do
         self._writer = Writer(wire=wire, codec=codec, config=config, metrics=metrics, publisher=self._publisher)
@@ -81,6 +86,21 @@ class Connection:
         self._session: Session | None = None
         self.waiting = False
         """Whether it waits for the recognizer."""
+
+    @property
+    def id(self) -> str:
+        """Name of the session."""
+        return self._reception.session
+
+    @property
+    def counts(self) -> bool:
+        """Whether it takes a session's room: not while its client is away, nor if it only carries one for another."""
+        return self._reception.counts
+
+    @property
+    def may_resume(self) -> bool:
+        """Whether its client, for which there is no room, may mean a session that is going on."""
+        return self._reception.may_resume
 
     def drain(self) -> None:
         """Take no more input, decide what is there, and close with 1012."""
@@ -104,7 +124,10 @@ class Connection:
         """Serve the client to its end. Raises nothing: whatever goes wrong is this client's alone."""
         SESSION.set(self.id)
         try:
-            ending = await self._converse()
+            configure = self._codec.opening() or await self._await_configure()
+            if await self._reception.carry(configure):
+                return
+            ending = await self._converse(configure)
         except Disconnected:
             ending = GONE
         except ProtocolError as error:
@@ -114,14 +137,17 @@ class Connection:
             ending = internal()
         self._publisher.end(self._session.received if self._session else 0)
         await self._part(ending)
+        self._reception.leave()
 
-    async def _converse(self) -> Ending:
+    async def _converse(self, configure: Configure) -> Ending:
         """Open the session and run it to its end. Raises what ended it early."""
-        configure = self._codec.opening() or await self._await_configure()
         self._session = session = self._open_session(self.id, configure)
+        if (seat := self._reception.open(session, configure)) is not None:
+            self._wire = seat.line
+            self._writer.take(seat)
         logger.info("session opened", extra={"language": configure.language, "task": str(configure.task)})
         self._publisher.begin(configure.language)
-        for message in self._codec.welcome(self.id):
+        for message in self._codec.welcome(self.id) if seat is None else ():
             await self._wire.send(message)
         if self._draining:
             raise cut_short()
@@ -134,6 +160,7 @@ class Connection:
             metrics=self._metrics,
             pace=self._pace,
             wake=lambda: self._wake(session),
+            seat=seat,
         )
         try:
             return await self._run_tasks(session, reader)
@@ -206,5 +233,5 @@ class Connection:
         """Wake those who have something to do: most chunks of audio are nothing to either."""
         if session.wants_decode or session.done:
             self._work.set()
-        if session.untold:
+        if session.untold or self._reception.news(session):
             self._writer.wake()

@@ -38,6 +38,12 @@ def cut_short() -> ProtocolError:
     return ProtocolError(ErrorCode.SHUTTING_DOWN, complaint, Close.RESTARTING)
 
 
+def handed_over() -> ProtocolError:
+    """Return what is said to a client whose session goes on with the next server."""
+    complaint = "the server restarts: resume the session with the next one"
+    return ProtocolError(ErrorCode.SHUTTING_DOWN, complaint, Close.RESTARTING)
+
+
 def idle(seconds: float) -> Ending:
     """Return the ending of a client that says nothing."""
     return fatal(ProtocolError(ErrorCode.IDLE_TIMEOUT, f"nothing was received for {seconds:g} s", Close.NOT_ALLOWED))

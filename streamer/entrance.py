@@ -21,8 +21,8 @@ class Entrance:
 
     admission: Admission
     metrics: Metrics
-    connect: Callable[[Wire, str, Codec, str], Connection]
-    """Makes the connection of a session, by its name and its protocol's."""
+    connect: Callable[[Wire, str, Codec, str, ProtocolError | None], Connection]
+    """Makes the connection of a session, by its name and its protocol's; if there is no room, told why."""
 
     def refusal(self) -> ProtocolError | None:
         """Return why one more session is not taken, or None."""
@@ -30,9 +30,9 @@ class Entrance:
 
     async def admit(self, wire: Wire, session: str, codec: Codec, protocol: str) -> None:
         """Serve a client to its end, or tell it in its protocol's words why not."""
-        connection = self.connect(wire, session, codec, protocol)
         refusal = self.refusal()
-        if refusal is not None:
+        connection = self.connect(wire, session, codec, protocol, refusal)
+        if refusal is not None and not connection.may_resume:
             self.metrics.refusal(refusal.code)
             logger.info("refused: %s", refusal.message, extra={"close": int(refusal.close)})
             await connection.refuse(refusal)

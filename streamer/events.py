@@ -43,6 +43,8 @@ class Commit:
     end: int
     words: tuple[Word, ...]
     lag: int | None = None
+    durable: bool | None = None
+    """Whether it is on the disk; None if its session is not journalled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,11 @@ class Intake:
         """Samples received so far."""
         return self.window.end
 
+    @property
+    def decided(self) -> int:
+        """Sample index before which no speech to come can begin."""
+        return min(self._endpointer.earliest_onset, self.received)
+
     def adjust(self, hangover_ms: int | None, pre_roll_ms: int | None) -> None:
         """Take other times from now on; None: the ones of the settings. Raises ConfigError for one that cannot be."""
         self._endpointer.configure(adjusted(self._config, hangover_ms, pre_roll_ms))

@@ -12,6 +12,7 @@ from streamer import events
 from streamer.batch import Batch
 from streamer.engine import Engine
 from streamer.governor import Governor
+from streamer.journal.journal import Journal
 from streamer.lanes import Lane
 from streamer.protocols.commands import ErrorCode
 
@@ -85,6 +86,21 @@ class Metrics:
             registry=registry,
         )
         self._waiting = Gauge("streamer_requests_waiting", "Requests in line", ["lane"], registry=registry)
+
+        self.journal = Histogram(
+            "streamer_journal_seconds", "Time a transaction of the journal took", buckets=SECONDS, registry=registry
+        )
+
+    def watch_journal(self, journal: Journal) -> None:
+        """Show how the journal fares whenever somebody asks."""
+        durable = Gauge("streamer_journal_durable", "1 if what is told is on the disk before", registry=self.registry)
+        durable.set_function(lambda: float(journal.on_disk and not journal.failing))
+        waiting = Gauge("streamer_journal_waiting", "Writes that wait for the disk", registry=self.registry)
+        waiting.set_function(lambda: journal.waiting)
+        failures = Gauge("streamer_journal_failures", "Transactions that failed, so far", registry=self.registry)
+        failures.set_function(lambda: journal.failures)
+        dropped = Gauge("streamer_journal_dropped", "Writes that were given up, so far", registry=self.registry)
+        dropped.set_function(lambda: journal.dropped)
 
     def watch_load(self, governor: Governor, engine: Engine) -> None:
         """Show what these say whenever somebody asks."""

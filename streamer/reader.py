@@ -9,13 +9,14 @@ from typing import NoReturn, assert_never
 
 from model.types import SAMPLE_RATE, Samples
 from streamer.config import ServerConfig
-from streamer.ending import DRAINED, GONE, AbandonedError, Ending, idle
+from streamer.ending import DRAINED, GONE, AbandonedError, Ending, handed_over, idle
 from streamer.metrics import Metrics
 from streamer.pace import Pace
 from streamer.patience import Patience
 from streamer.protocols.commands import Audio, Close, Codec, Configure, Discard, Flush, Mark, Missing, Stop, Warn
+from streamer.seat import Seat
 from streamer.session import Session
-from streamer.wire import Disconnected, Wire
+from streamer.wire import Disconnected, Reattached, Wire
 
 TURN_SAMPLES = SAMPLE_RATE // 2
 """Audio taken from one client before the others have their turn: a millisecond of work."""
@@ -39,8 +40,9 @@ class Reader:
         metrics: Metrics,
         pace: Pace,
         wake: Callable[[], None],
+        seat: Seat | None = None,
     ) -> None:
-        """`max_backlog` in samples; `wake` is called when the session has something new."""
+        """`max_backlog` in samples; `wake` is called when the session has something new; `seat`: a resumable one's."""
         self._wire = wire
         self._codec = codec
         self._session = session
@@ -49,6 +51,7 @@ class Reader:
         self._metrics = metrics
         self._pace = pace
         self._wake = wake
+        self._seat = seat
         self._room = asyncio.Event()
         self._taken = 0  # samples since the others had their turn
         self._patience = Patience()
@@ -81,6 +84,8 @@ class Reader:
             async with self._patience.limited(0 if self._draining else None):
                 self.ending = await self._listen()
         except TimeoutError:
+            if self._seat is not None and self._seat.record.outlives_daemon and not self._cut:
+                raise handed_over() from None
             self.ending = DRAINED
         if not self.ending.by_client:
             for samples in self._codec.leftover():
@@ -95,6 +100,9 @@ class Reader:
             try:
                 async with asyncio.timeout(self._config.idle_timeout_s or None):
                     message = await self._wire.receive()
+            except Reattached:
+                await self._turn()
+                continue
             except Disconnected:
                 return GONE
             except TimeoutError:
@@ -103,6 +111,14 @@ class Reader:
                 if isinstance(command, Stop):
                     return Ending(command.error.close if command.error else Close.NORMAL, command.error, by_client=True)
                 await self._obey(command)
+
+    async def _turn(self) -> None:
+        """Go on with the client that has come back."""
+        assert self._seat is not None, "only a session that can be resumed has other clients"
+        for command in self._seat.turn():
+            assert not isinstance(command, Stop), "the audio goes on"
+            await self._obey(command)
+        self._wake()
 
     async def _obey(self, command: Audio | Flush | Mark | Discard | Missing | Warn | Configure) -> None:
         """Do what a command says; wait while the session holds as much as it may."""
@@ -170,5 +186,10 @@ class Reader:
     async def _refuse_input(self) -> NoReturn:
         """Read on after stop: the codec objects to what must not come. Raises Disconnected, ProtocolError."""
         while True:
-            for command in self._codec.decode(await self._wire.receive()):
+            try:
+                message = await self._wire.receive()
+            except Reattached:
+                await self._turn()
+                continue
+            for command in self._codec.decode(message):
                 raise AssertionError(f"a codec yields nothing after Stop, got {command}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -27,8 +27,14 @@ class Routes:
         metrics: Metrics,
         others: Sequence[BaseRoute],
         microphone: OwnMicrophone | None = None,
+        *,
+        degraded: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`others` are served beside: streams and files; of the `microphone` its state is told."""
+        """`others` are served beside: streams and files; of the `microphone` its state is told.
+
+        `degraded` says whether the journal cannot be written.
+        """
+        self._degraded = degraded
         self._microphone = microphone
         self._access = access
         self._others = others
@@ -57,6 +63,7 @@ class Routes:
         if self._microphone is not None:
             told["microphone"] = self._microphone.state
         if self._admission.ready:
+            told["journal"] = "failing" if self._degraded() else "ok"
             return JSONResponse({"status": "ready", **told})
         status = "draining" if self._admission.draining else "not ready"
         return JSONResponse({"status": status, **told}, 503, {"Retry-After": "5"})

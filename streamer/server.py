@@ -13,7 +13,7 @@ from functools import partial
 from model.types import SAMPLE_RATE, Recognizer
 from streamer.access import Access, Right
 from streamer.admission import Admission
-from streamer.config import Config
+from streamer.config import Config, ConfigError, JournalConfig
 from streamer.connection import Connection
 from streamer.device import DeviceThread
 from streamer.endpoint import adjusted
@@ -22,11 +22,13 @@ from streamer.entrance import Entrance
 from streamer.governor import Governor
 from streamer.http.files import Files
 from streamer.http.routes import http_routes
+from streamer.journal.journal import Journal
 from streamer.listening import open_sockets, port_of
+from streamer.lobby import Lobby
 from streamer.metrics import Metrics
 from streamer.own_microphone import OwnMicrophone, Source, check_wishes, default_source
 from streamer.ports import Ports
-from streamer.protocols.commands import Codec, Configure
+from streamer.protocols.commands import Codec, Configure, ProtocolError
 from streamer.protocols.handshake import House
 from streamer.routes import Routes
 from streamer.service import Notifier, inherited_sockets
@@ -123,15 +125,30 @@ class Server:
         self.microphone = self._make_microphone(make_source) if config.microphone.enabled else None
         """The daemon's own, if it has one."""
         others = [*streams.routes(), *uploads, *watching]
-        routes = Routes(access, self.admission, self.metrics, others, self.microphone)
+        routes = Routes(
+            access, self.admission, self.metrics, others, self.microphone, degraded=lambda: self.journal.failing
+        )
         transport = TransportConfig(
             routes.application(), config.server, config.watch.max_viewers, certificate=self.certificate
         )
         self._listener = Listener(transport)
         self.metrics.ready.set_function(lambda: float(self.admission.ready))
         self.metrics.watch_load(governor, self.engine)
+        self.metrics.sessions.set_function(lambda: self.admission.count)
+        self.journal: Journal = self._open_journal(config.journal)
+        self._lobby = Lobby(self.journal, config.server.resume_s, config.server.max_sessions)
         if counts := getattr(recognizer, "step_counts", None):
             self.metrics.registry.register(StepMetrics(counts))
+
+    def _open_journal(self, config: JournalConfig) -> Journal:
+        try:
+            journal = Journal(config, self.metrics.journal.observe)
+        except ConfigError:
+            for listening in self._sockets:
+                listening.close()
+            raise
+        self.metrics.watch_journal(journal)
+        return journal
 
     def stop(self) -> None:
         """Drain and end; asked a second time, end at once."""
@@ -169,6 +186,7 @@ class Server:
         finally:
             for listening in self._sockets:
                 listening.close()
+            self.journal.close()
         logger.info("stopped")
 
     def _recognizing(self) -> bool:
@@ -221,11 +239,22 @@ class Server:
             make_source=make_source,
         )
 
-    def _connect(self, wire: Wire, session: str, codec: Codec, protocol: str, *, idles: bool = False) -> Connection:
+    def _connect(
+        self,
+        wire: Wire,
+        session: str,
+        codec: Codec,
+        protocol: str,
+        refusal: ProtocolError | None = None,
+        *,
+        idles: bool = False,
+    ) -> Connection:
         config = self._config.server
         if idles:  # a microphone may be unplugged for as long as one likes
             config = replace(config, idle_timeout_s=0)
         return Connection(
+            lobby=self._lobby,
+            refusal=refusal,
             session=session,
             publisher=self.audience.host(session, protocol),
             wire=wire,

@@ -25,7 +25,7 @@ from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples, Task
 from streamer.agenda import Agenda
 from streamer.config import EndpointConfig, SessionConfig
 from streamer.dialogue import Dialogue, Topic
-from streamer.events import Done, Event, Flushed, Gap, Marked, Paced, Warned
+from streamer.events import Done, Event, Final, Flushed, Gap, Marked, Paced, Warned
 from streamer.intake import Intake
 from streamer.narrator import Narrator
 from streamer.protocols.commands import Configure
@@ -107,6 +107,23 @@ class Session:
         reach = head.reach(self._intake.framed)
         due = reach >= self._next_due(head) and not self.patient
         return head.end is not None or due or head.fills(reach)
+
+    @property
+    def settled(self) -> int:
+        """Sample index up to which everything is text that was committed, silence, or a gap; never decreases."""
+        head = self._agenda.head
+        return self._intake.decided if head is None else head.decided
+
+    def begin_at(self, sample: int, *, utterances: int, commits: int) -> None:
+        """Go on with a stream of which everything before `sample` is decided: so many utterances and commits."""
+        if sample:
+            self._intake.skip(sample)
+        self._agenda.begun = utterances
+        self._narrator.commits = commits
+
+    def close_utterance(self, final: Final) -> None:
+        """Say that an utterance is decided that was begun before this session was."""
+        self._narrator.tell(final)
 
     def stretch(self, interval: int) -> None:
         """Wait for so many samples between two updates from now on, and tell the client if that is a change."""

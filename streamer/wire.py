@@ -25,6 +25,10 @@ class Disconnected(Exception):  # noqa: N818  # not an error: clients leave
         self.slow = slow
 
 
+class Reattached(Exception):  # noqa: N818  # good news
+    """The client is there again, over another connection."""
+
+
 class Wire(Protocol):
     """What carries messages. Once the client is gone, every call raises Disconnected."""
 
@@ -43,15 +47,19 @@ class Wire(Protocol):
         """Say goodbye, as far as what carries the messages has words for it."""
         ...
 
+    def abort(self) -> None:
+        """Drop the client at once."""
+        self.gone = True
+
 
 class WebSocketWire(Wire):
     """An accepted WebSocket."""
 
-    def __init__(self, socket: WebSocket, send_timeout_s: float, abort: Callable[[], None]) -> None:
-        """`abort` drops the connection at once, with whatever is still in its buffers."""
+    def __init__(self, socket: WebSocket, send_timeout_s: float, drop: Callable[[], None]) -> None:
+        """`drop` ends the connection at once, with whatever is still in its buffers."""
         self._socket = socket
         self._send_timeout_s = send_timeout_s
-        self._abort = abort
+        self._drop = drop
         self.gone = False
 
     async def receive(self) -> Message:
@@ -86,6 +94,10 @@ class WebSocketWire(Wire):
             raise Disconnected(1006) from None
         except TimeoutError:
             self.gone = True
-            # Closing would wait for the very buffer that the client does not empty.
-            self._abort()
+            self.abort()
             raise Disconnected(1006, slow=True) from None
+
+    def abort(self) -> None:
+        """Drop the connection: closing it would wait for the very buffer that the client does not empty."""
+        self.gone = True
+        self._drop()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from streamer.config import ServerConfig
 from streamer.ending import Ending, fatal
 from streamer.events import Done, Event, Failed
 from streamer.metrics import Metrics
-from streamer.protocols.commands import Close, Codec, ErrorCode, ProtocolError
+from streamer.protocols.commands import Close, Codec, ErrorCode, Message, ProtocolError
 from streamer.reader import Reader
+from streamer.seat import Seat
 from streamer.session import Session
 from streamer.watching.publisher import Publisher
 from streamer.wire import Disconnected, Wire
@@ -33,7 +35,12 @@ class Writer:
         self._config = config
         self._metrics = metrics
         self._publisher = publisher
+        self._seat: Seat | None = None
         self._news = asyncio.Event()
+
+    def take(self, seat: Seat) -> None:
+        """Speak for a session that can be resumed: what is told for good is written down before."""
+        self._seat, self._wire = seat, seat.line
 
     def wake(self) -> None:
         """Say that the session may have something to tell."""
@@ -43,7 +50,9 @@ class Writer:
         """Tell everything up to the session's last event; return how it failed, if it did."""
         while True:
             self._news.clear()
-            for event in session.events():
+            if self._seat is not None:
+                await self._greet(self._seat)
+            for event in session.events() if self._seat is None else await self._seat.write(session):
                 self._metrics.event(event)
                 self._publisher.publish(event)
                 logger.debug("%s", event)  # the only line that holds what was said
@@ -51,11 +60,13 @@ class Writer:
                     case Failed(_, message):
                         return fatal(ProtocolError(ErrorCode.RECOGNITION_FAILED, message, Close.OUR_FAULT))
                     case Done():
+                        await self._acknowledge()
                         if reader.ending is None or reader.ending.error is None:
                             await self._tell(event)
                         return None
                     case _:
                         await self._tell(event)
+            await self._acknowledge()
             reader.make_room()
             await self._news.wait()
 
@@ -70,12 +81,29 @@ class Writer:
         except Disconnected as error:
             self._note_slowness(error)
 
+    async def _greet(self, seat: Seat) -> None:
+        """Welcome a client that has come, if one has, and tell it what it has missed."""
+        if not seat.expected:
+            return
+        events = await seat.missed()
+        await self._send(seat.welcome())
+        for event in events:
+            await self._tell(event)
+
+    async def _acknowledge(self) -> None:
+        """Say how much of the audio need not be sent again."""
+        if self._seat is not None:
+            await self._send(self._seat.acknowledgement())
+
     async def _tell(self, event: Event) -> None:
-        """Send an event."""
+        """Send what is said of an event."""
+        await self._send(self._codec.encode(event))
+
+    async def _send(self, messages: Iterable[Message]) -> None:
         if self._wire.gone:
             return
         try:
-            for message in self._codec.encode(event):
+            for message in messages:
                 await self._wire.send(message)
         except Disconnected as error:
             self._note_slowness(error)

@@ -32,7 +32,7 @@ SCHEMA = f"""
 BEGIN;
 CREATE TABLE meta (epoch TEXT NOT NULL);
 CREATE TABLE sessions (
-    id TEXT PRIMARY KEY, token BLOB NOT NULL, settled INTEGER NOT NULL, ended INTEGER NOT NULL DEFAULT 0,
+    id TEXT PRIMARY KEY, token BLOB NOT NULL, settled INTEGER NOT NULL,
     seen REAL NOT NULL, doomed INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX sessions_seen ON sessions (doomed, seen);

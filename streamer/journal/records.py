@@ -54,8 +54,6 @@ class Standing:
     """SHA-256 of its resume token."""
     settled: int
     """Sample index up to which its audio is decided."""
-    ended: bool
-    """Whether its client stopped it and everything is decided."""
     entries: tuple[Entry, ...]
     """All of them, in order."""
 

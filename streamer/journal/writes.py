@@ -21,15 +21,13 @@ class Note:
     """SHA-256 of the resume token; every note carries it, so that a journal that was lost can be begun anew."""
     settled: int
     entries: tuple[Entry, ...] = ()
-    ended: bool = False
 
     def apply(self, database: sqlite3.Connection, now: float) -> None:
         """Write it down. Raises sqlite3.Error."""
         database.execute(
-            "INSERT INTO sessions (id, token, settled, ended, seen) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET settled = max(settled, excluded.settled),"
-            " ended = max(ended, excluded.ended), seen = excluded.seen",
-            (self.session, self.token, self.settled, int(self.ended), now),
+            "INSERT INTO sessions (id, token, settled, seen) VALUES (?, ?, ?, ?) ON CONFLICT (id)"
+            " DO UPDATE SET settled = max(settled, excluded.settled), seen = excluded.seen",
+            (self.session, self.token, self.settled, now),
         )
         database.executemany(
             "INSERT INTO entries (session, number, kind, commit_id, body) VALUES (?, ?, ?, ?, ?)",
@@ -54,20 +52,20 @@ Write: TypeAlias = Note | Doom
 
 def find(database: sqlite3.Connection, session: str) -> Standing | None:
     """Return how a session stands; None if it is not known (any more). Raises sqlite3.Error, EntryError."""
-    query = "SELECT token, settled, ended FROM sessions WHERE id = ? AND NOT doomed"
+    query = "SELECT token, settled FROM sessions WHERE id = ? AND NOT doomed"
     row = database.execute(query, (session,)).fetchone()
     if row is None:
         return None
     rows = database.execute("SELECT number, kind, body FROM entries WHERE session = ? ORDER BY number", (session,))
-    return Standing(row[0], row[1], bool(row[2]), tuple(Entry.of_row(*entry) for entry in rows))
+    return Standing(row[0], row[1], tuple(Entry.of_row(*entry) for entry in rows))
 
 
 def merged(standing: Standing | None, notes: list[Note]) -> Standing | None:
     """Add what is noted and not yet written."""
     for note in notes:
-        before = standing or Standing(note.token, 0, ended=False, entries=())
-        settled, ended = max(before.settled, note.settled), before.ended or note.ended
-        standing = Standing(note.token, settled, ended, (*before.entries, *note.entries))
+        before = standing or Standing(note.token, 0, ())
+        settled = max(before.settled, note.settled)
+        standing = Standing(note.token, settled, (*before.entries, *note.entries))
     return standing
 
 

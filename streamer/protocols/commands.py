@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 
 from model.types import Samples, Task
 from streamer.events import Event
+from streamer.protocols.resumption import Claim
 
 
 class Close(IntEnum):
@@ -22,6 +23,8 @@ class Close(IntEnum):
     OUR_FAULT = 1011
     RESTARTING = 1012
     TRY_LATER = 1013
+    UNKNOWN_SESSION = 4404
+    TAKEN_OVER = 4409
 
 
 class ErrorCode(StrEnum):
@@ -53,6 +56,10 @@ class ErrorCode(StrEnum):
     NOT_READY = "not_ready"
     """Recognition is not happening at the moment."""
     SHUTTING_DOWN = "shutting_down"
+    RESUME_UNKNOWN = "resume_unknown"
+    """No such session can be resumed here (any more), or not with this token."""
+    TAKEN_OVER = "taken_over"
+    """The session goes on over a newer connection."""
 
 
 class ProtocolError(Exception):
@@ -83,6 +90,10 @@ class Configure:
     """Silence that ends an utterance; None leaves it to the daemon's settings."""
     pre_roll_ms: int | None = None
     """Audio kept from before the speech; None as above."""
+    resumable: bool = False
+    """Whether the session outlives its connection for a while."""
+    claim: Claim | None = None
+    """The session that is to go on."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

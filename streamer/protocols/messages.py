@@ -13,6 +13,20 @@ class ClientMessage(Struct, tag_field="type", forbid_unknown_fields=True, frozen
     """What a client may say in JSON."""
 
 
+class Resume(Struct, forbid_unknown_fields=True, frozen=True):
+    """Which session goes on, and what its client has of it."""
+
+    session: str
+    token: str
+    epoch: str
+    have: int = 0
+    """Id of the last commit."""
+    covered: int = 0
+    """Frames of the stream that are acknowledged or lie before the end of that commit."""
+    first: int = 0
+    """The first frame that can still be sent."""
+
+
 class Start(ClientMessage, tag="start", frozen=True):
     """Opens a session; always the first message."""
 
@@ -26,6 +40,8 @@ class Start(ClientMessage, tag="start", frozen=True):
     words: bool = True
     languages: list[str] = []
     hotwords: list[str] = []
+    resumable: bool = False
+    resume: Resume | None = None
 
 
 class Flush(ClientMessage, tag="flush", frozen=True):
@@ -51,6 +67,16 @@ class Ready(ServerMessage, tag="ready", frozen=True):
     session: str
     model: str
     sample_rate: int
+    resume_token: str | UnsetType = UNSET
+    epoch: str | UnsetType = UNSET
+    resume_from: int | UnsetType = UNSET
+
+
+class Ack(ServerMessage, tag="ack", frozen=True):
+    """What need not be sent again, in frames at the client's rate."""
+
+    received: int
+    committed: int
 
 
 class SpeechStarted(ServerMessage, tag="speech_started", frozen=True):
@@ -90,6 +116,7 @@ class Commit(ServerMessage, tag="commit", frozen=True):
     end: float
     words: list[Word] | UnsetType = UNSET
     lag: float | UnsetType = UNSET
+    durable: bool | UnsetType = UNSET
 
 
 class SpeechEnded(ServerMessage, tag="speech_ended", frozen=True):

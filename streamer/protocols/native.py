@@ -8,7 +8,6 @@ from typing import NoReturn, assert_never
 import msgspec
 
 from model.types import SAMPLE_RATE, Samples, Task
-from model.types import Word as HeardWord
 from streamer import events
 from streamer.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioDecoder, Encoding
 from streamer.hotwords import with_hotwords
@@ -30,16 +29,19 @@ from streamer.protocols.commands import (
     ErrorCode,
     Flush,
     Message,
+    Missing,
     ProtocolError,
     Stop,
 )
+from streamer.protocols.native_messages import message_of, text
+from streamer.protocols.resumption import Claim, Offsets, Welcome, claimed
 
 MAX_PROMPT_CHARACTERS = 2_000
 """Several times what fits into the decoder's 223 prompt tokens."""
 MAX_MARKER_CHARACTERS = 128
+LOST = "lost while the connection was down"
 
 DECODER: msgspec.json.Decoder[messages.FromClient] = msgspec.json.Decoder(messages.FromClient)
-ENCODER = msgspec.json.Encoder()
 
 
 class NativeCodec:
@@ -53,7 +55,10 @@ class NativeCodec:
         self._audio: AudioDecoder | None = None
         self._sample_rate = SAMPLE_RATE
         self._words = True
+        self._format = ("", 0, 0)
         self._stopped = False
+        self._offsets = Offsets(SAMPLE_RATE)
+        self._begun = 0  # the client's frame that the decoder was begun at
 
     def decode(self, message: Message) -> Iterator[Command]:
         """Yield what a client's message means. Raises ProtocolError."""
@@ -78,9 +83,51 @@ class NativeCodec:
         """Answer `start`."""
         yield text(messages.Ready(session=session, model=self._model, sample_rate=self._sample_rate))
 
+    @property
+    def received(self) -> int:
+        """Frames (a sample of every channel) taken so far, from the start of the stream, at the client's rate."""
+        return self._begun + (self._audio.frames if self._audio is not None else 0)
+
+    def begin_at(self, sample: int) -> None:
+        """Go on with a stream of which everything up to a sample index is decided; the next frame is `received`."""
+        self._begun = self._offsets.frames(sample)
+
+    def take_over(self, first: int) -> Iterator[Command]:
+        """Go on over another connection, whose client has its audio from frame `first` on; it sends from `received` on.
+
+        The bytes of a frame that was not complete come again. Frames between `received` and `first` are lost.
+        """
+        assert self._audio is not None, "a session that is resumed has begun"
+        self._audio.drop_rest()
+        lost = first - self.received
+        if self._stopped or lost <= 0:
+            return
+        yield Audio(self._audio.flush())
+        yield Missing(self._offsets.samples(first) - self._offsets.samples(self.received), LOST)
+        self._begun = first
+        self._audio = self._audio.anew()
+
+    def alike(self, other: NativeCodec) -> bool:
+        """Say whether another client sends its audio in the same way."""
+        return self._format == other._format
+
+    def readmit(self, welcome: Welcome) -> Iterator[Message]:
+        """Answer `start` of a session that can be resumed, the first time or again."""
+        session, token, epoch, resume_from = welcome.session, welcome.token, welcome.epoch, welcome.resume_from
+        ready = messages.Ready(session, self._model, self._sample_rate, token, epoch, resume_from)
+        yield text(ready)
+
+    def acknowledge(self, settled: int) -> Iterator[Message]:
+        """Say how much was received, and up to where (a sample index) it is decided."""
+        yield text(messages.Ack(self.received, self._offsets.frames(settled)))
+
+    def covered(self, claim: Claim) -> int:
+        """Return the sample index up to which a client holds text or knows that there is none."""
+        return self._offsets.samples(claim.covered)
+
     def encode(self, event: events.Event) -> Iterator[Message]:
         """Yield the message for an event."""
-        message = self._message(event)
+        message = message_of(event, named=self._words)
         if message is not None:
             yield text(message)
 
@@ -116,6 +163,8 @@ class NativeCodec:
         check_length("prompt", start.prompt, MAX_PROMPT_CHARACTERS)
         check_hotwords(start.hotwords)
         check_languages(start.language, start.languages, self._languages)
+        self._format = start.encoding, start.sample_rate, start.channels
+        self._offsets = Offsets(start.sample_rate)
         self._audio = AudioDecoder(Encoding(start.encoding), start.sample_rate, start.channels)
         self._sample_rate = start.sample_rate
         self._words = start.words
@@ -125,6 +174,8 @@ class NativeCodec:
             task=Task(start.task),
             context=with_hotwords(start.prompt, start.hotwords),
             partials=start.partials,
+            resumable=start.resumable or start.resume is not None,
+            claim=claimed(start.resume) if start.resume is not None else None,
         )
 
     def _decode_audio(self, data: bytes) -> Iterator[Command]:
@@ -161,59 +212,3 @@ class NativeCodec:
     def _incomplete(self, rest: int) -> ProtocolError:
         complaint = f"the audio ended with {rest} byte{'s' * (rest > 1)} of an incomplete sample"
         return ProtocolError(ErrorCode.INCOMPLETE_SAMPLE, complaint, Close.UNREADABLE)
-
-    def _message(  # noqa: C901, PLR0911, PLR0912  # a table: one line an event
-        self, event: events.Event
-    ) -> messages.ServerMessage | None:
-        match event:
-            case events.SpeechStarted(utterance, start, lag):
-                return messages.SpeechStarted(utterance, seconds(start), maybe_seconds(lag))
-            case events.Partial(utterance, words, start, end, lag):
-                return messages.Partial(utterance, words, seconds(start), seconds(end), maybe_seconds(lag))
-            case events.Commit():
-                return self._commit(event)
-            case events.SpeechEnded(utterance=utterance, end=end, lag=lag):
-                return messages.SpeechEnded(utterance, seconds(end), maybe_seconds(lag))
-            case events.Final(utterance, words, start, end, language, lag):
-                return messages.Final(utterance, words, seconds(start), seconds(end), language, maybe_seconds(lag))
-            case events.Flushed(marker):
-                return messages.Flushed(marker)
-            case events.Marked():
-                return None  # this protocol marks nothing
-            case events.Gap(start, end, reason):
-                return messages.Gap(seconds(start), seconds(end), reason)
-            case events.Warned(code, message):
-                return messages.Warning(code, message)
-            case events.Paced(interval):
-                return messages.Pace(seconds(interval))
-            case events.Failed(code, message):
-                return messages.Error(code, message)
-            case events.Done(audio, commits):
-                return messages.Done(seconds(audio), commits)
-            case unreachable:
-                assert_never(unreachable)
-
-    def _commit(self, commit: events.Commit) -> messages.Commit:
-        words = [wire_word(word) for word in commit.words] if self._words else msgspec.UNSET
-        start, end, lag = seconds(commit.start), seconds(commit.end), maybe_seconds(commit.lag)
-        return messages.Commit(commit.id, commit.utterance, commit.text, start, end, words, lag)
-
-
-def text(message: messages.ServerMessage) -> str:
-    """Return a message as JSON."""
-    return ENCODER.encode(message).decode()
-
-
-def wire_word(word: HeardWord) -> messages.Word:
-    """Return a word as clients see it: without its leading space, times in seconds."""
-    return messages.Word(word.text.strip(), seconds(word.start), seconds(word.end), round(word.probability, 4))
-
-
-def seconds(samples: int) -> float:
-    """Return a number of samples as seconds, exactly."""
-    return samples / SAMPLE_RATE
-
-
-def maybe_seconds(samples: int | None) -> float | msgspec.UnsetType:
-    """Return a number of samples as seconds, and nothing for nothing."""
-    return msgspec.UNSET if samples is None else seconds(samples)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from streamer import events
 from streamer.cues import Cue, CueBuilder
 from streamer.protocols.messages import Done
-from streamer.protocols.native import NativeCodec, seconds, text
+from streamer.protocols.native import NativeCodec
+from streamer.protocols.native_messages import seconds, text
 from streamer.watching.roll import Roll
 
 LOG_ENTRIES = 1024

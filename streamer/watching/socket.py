@@ -15,7 +15,7 @@ from streamer.logs import SESSION
 from streamer.metrics import Metrics
 from streamer.protocols.commands import Close, ErrorCode
 from streamer.protocols.messages import Error
-from streamer.protocols.native import text
+from streamer.protocols.native_messages import text
 from streamer.watching.audience import Audience
 from streamer.watching.gate import Gate, refused
 from streamer.watching.messages import opening

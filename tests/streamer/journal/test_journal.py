@@ -80,7 +80,7 @@ async def test_what_was_noted_is_found_after_the_daemon_has_ended(path):
     async with opened(path) as journal:
         standing = await journal.find("s")
         assert journal.epoch == epoch
-    assert standing == Standing(TOKEN, 2900, ended=False, entries=(commit(1), commit(2)))
+    assert standing == Standing(TOKEN, 2900, (commit(1), commit(2)))
 
 
 async def test_every_kind_of_entry_comes_back_as_it_was(path):
@@ -90,8 +90,8 @@ async def test_every_kind_of_entry_comes_back_as_it_was(path):
         Entry(3, Gap(1500, 9000, "the connection was lost for too long")),
     )
     async with opened(path) as journal:
-        await journal.note(Note("s", TOKEN, 9000, told, ended=True))
-        assert await journal.find("s") == Standing(TOKEN, 9000, ended=True, entries=told)
+        await journal.note(Note("s", TOKEN, 9000, told))
+        assert await journal.find("s") == Standing(TOKEN, 9000, told)
 
 
 async def test_in_memory_nothing_is_durable_and_everything_is_found(path):
@@ -188,7 +188,7 @@ async def test_a_corrupt_journal_is_moved_aside_and_a_new_one_is_begun(path, dam
     async with opened(path) as journal:
         assert journal.epoch != epoch
         assert await journal.note(note(1)) is True
-        assert await journal.find("s") == Standing(TOKEN, 1900, ended=False, entries=(commit(1),))
+        assert await journal.find("s") == Standing(TOKEN, 1900, (commit(1),))
     [aside] = path.parent.glob("*.corrupt-*")
     assert aside.read_bytes() == data
     assert "corrupt" in caplog.text

@@ -1,0 +1,141 @@
+"""A wire that outlives its sockets: a session that can be resumed hangs on this one.
+
+While no client is there, what is sent goes nowhere (it is in the journal, or it would be out of date by then) and
+`receive` waits for the client to come back, as long as it may. A newer client takes the place of an older one at once,
+also of one that is dead and does not know it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from streamer.patience import Patience
+from streamer.protocols.commands import Message
+from streamer.protocols.resumption import Claim
+from streamer.wire import Disconnected, Reattached, Wire
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attachment:
+    """One client's time on a line."""
+
+    wire: Wire
+    claim: Claim | None
+    """What it has of the session; None for the one that began it."""
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the wire is not needed any more."""
+
+
+class Line(Wire):
+    """One session's wire."""
+
+    def __init__(
+        self, wire: Wire, claim: Claim | None, patience_s: float, on_loss: Callable[[], None] = lambda: None
+    ) -> None:
+        """Begin with a client, which `receive` announces like every other.
+
+        One that is lost has `patience_s` seconds to come back; `on_loss` is told of each loss.
+        """
+        self.gone = False
+        self._patience_s = patience_s
+        self._on_loss = on_loss
+        self._current = Attachment(wire, claim)
+        self._arrival: Attachment | None = self._current
+        self._arrived = asyncio.Event()
+        self._limit = Patience()
+        self._speaking = False
+        self._sending = False
+        self.attached = True
+        """Whether a client is there."""
+
+    def attach(self, wire: Wire, claim: Claim) -> tuple[Attachment, Attachment | None]:
+        """Let a newer client take over; return its attachment, and the one that it replaces, if a client is there.
+
+        The wire is in use until the attachment is over; whoever attaches ends the one that is replaced.
+        """
+        older = self._arrival or self._current
+        replaced = older if self.attached else None
+        self._arrival = Attachment(wire, claim)
+        self._speaking = False
+        self.attached = True
+        if older is self._current and self._sending:
+            older.wire.abort()
+        self._arrived.set()
+        self._limit.shorten(0)
+        return self._arrival, replaced
+
+    def answer(self) -> Attachment:
+        """Turn to the newest client; it is sent nothing before `open`."""
+        if self._arrival is not None:
+            self._current, self._arrival = self._arrival, None
+        self._arrived.clear()
+        return self._current
+
+    def open(self) -> None:
+        """Let the client have what is said from now on."""
+        self._speaking = self._arrival is None
+
+    def give_up(self) -> None:
+        """Wait for no client (any more)."""
+        self._patience_s = 0
+        if not self.attached:
+            self._limit.shorten(0)
+
+    def end(self) -> None:
+        """Let go of whatever client is there."""
+        for attachment in filter(None, (self._current, self._arrival)):
+            attachment.over.set()
+
+    async def receive(self) -> Message:
+        """Wait for the next message. Raises Reattached if a client has come instead, Disconnected if none comes."""
+        if self._arrival is None:
+            try:
+                async with self._limit.limited(None):
+                    return await self._current.wire.receive()
+            except TimeoutError:
+                pass
+            except Disconnected as error:
+                await self._await_client(error)
+        raise Reattached
+
+    async def send(self, message: Message) -> None:
+        """Send a message to the client that is there, if one is. Raises Disconnected only if it was too slow."""
+        if not self._speaking:
+            return
+        attachment = self._current
+        self._sending = True
+        try:
+            await attachment.wire.send(message)
+        except Disconnected as error:
+            if attachment is self._current:
+                self._speaking = False  # whoever receives hears of it too, and waits for the client
+            if error.slow:
+                raise
+        finally:
+            self._sending = False
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Say goodbye to the client that is there."""
+        if self.attached:
+            await (self._arrival or self._current).wire.close(code, reason)
+
+    def abort(self) -> None:
+        """Drop the client."""
+        self._current.wire.abort()
+
+    async def _await_client(self, error: Disconnected) -> None:
+        """Wait for the client to come back. Raises Disconnected if it does not."""
+        if self._arrival is not None:
+            return
+        self._speaking = self.attached = False
+        self._current.over.set()
+        self._on_loss()
+        try:
+            async with self._limit.limited(self._patience_s):
+                await self._arrived.wait()
+        except TimeoutError:
+            if self._arrival is None:
+                self.gone = True
+                raise error from None

@@ -1,0 +1,82 @@
+"""A session that can be resumed, beside its client: where it sits when the client is away, and how it is greeted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streamer.events import Commit, Event, Final, Gap
+from streamer.journal.records import Standing
+from streamer.line import Line
+from streamer.protocols.commands import Close, Command, ErrorCode, Message, ProtocolError
+from streamer.protocols.native import NativeCodec
+from streamer.protocols.resumption import Claim, Welcome
+from streamer.record import Record
+from streamer.session import Session
+
+LASTING = Commit | Final | Gap
+
+
+class Seat:
+    """Holds a session's line, its record and the codec that counts its audio."""
+
+    def __init__(self, session: str, line: Line, record: Record, codec: NativeCodec) -> None:
+        """`codec` is the one of the client that began the session, or the first that came back to it."""
+        self.line = line
+        self.record = record
+        self._session = session
+        self._codec = codec
+        self._claim: Claim | None = None
+        self._news = False
+        self.expected = False
+        """Whether a client has come and was not greeted yet."""
+
+    def restore(self, session: Session, standing: Standing, claim: Claim, language: str) -> None:
+        """Let a session go on where the journal leaves it, or, if its last lines were lost, where the client has it."""
+        settled = max(standing.settled, self._codec.covered(claim))
+        self._codec.begin_at(settled)
+        commits = max(standing.commits, claim.have)
+        session.begin_at(settled, utterances=standing.utterances, commits=commits)
+        told = standing.open_utterance()
+        if told:
+            text = "".join(commit.text for commit in told)
+            session.close_utterance(Final(told[0].utterance, text, told[0].start, settled, language))
+
+    def check(self, codec: NativeCodec) -> None:
+        """Raise ProtocolError if a client that comes back sends its audio in another way."""
+        if not self._codec.alike(codec):
+            complaint = "a session must be resumed with the sample_rate, encoding and channels that it was begun with"
+            raise ProtocolError(ErrorCode.BAD_VALUE, complaint, Close.NOT_ALLOWED)
+
+    def turn(self) -> Iterator[Command]:
+        """Turn to the client that has come: yield what follows from what it cannot send any more."""
+        self._claim = self.line.answer().claim
+        if self._claim is not None:
+            yield from self._codec.take_over(self._claim.first)
+        self.expected = True
+
+    async def missed(self) -> list[Event]:
+        """Let the client have what is said from now on; return what was said for good and it does not have."""
+        self.expected = False
+        await self.record.note((), self.record.settled)  # known before its client is told so
+        events = await self.record.since(self._claim.have) if self._claim is not None else []
+        self.line.open()
+        return events
+
+    def welcome(self) -> Iterator[Message]:
+        """Answer `start`."""
+        record = self.record
+        return self._codec.readmit(Welcome(self._session, record.token, record.epoch, self._codec.received))
+
+    async def write(self, session: Session) -> list[Event]:
+        """Take what a session tells, and write down what lasts of it."""
+        events = list(session.events())
+        if not any(isinstance(event, LASTING) for event in events) and not self.record.due(session):
+            return events
+        self._news = True
+        return await self.record.note(events, session.settled)
+
+    def acknowledgement(self) -> Iterator[Message]:
+        """Say how far the audio is decided, if that has changed."""
+        if self._news:
+            self._news = False
+            yield from self._codec.acknowledge(self.record.settled)
