@@ -45,9 +45,9 @@ class WatchSocket:
     async def serve(self, websocket: WebSocket) -> None:
         """Show a session, or say why not."""
         session = websocket.path_params["session"]
-        SESSION.set(session)
         try:
             broadcast = self._gate.admit(websocket, session)
+            SESSION.set(session)  # a name that is known; others may hold anything
         except ApiError as error:
             logger.info("viewer refused: %s", error.message, extra={"status": error.status})
             await websocket.send_denial_response(refused(error))

@@ -41,7 +41,6 @@ class Transcripts:
         request = Request(scope, receive)
         reply = Reply(send, self._send_timeout_s, request.state.abort)
         session, _, suffix = request.path_params["name"].rpartition(".")
-        SESSION.set(session)
         try:
             try:
                 await self._answer(request, reply, session, suffix)
@@ -61,6 +60,7 @@ class Transcripts:
             complaint = f"the path must end with one of .{', .'.join(STYLES)}, got {request.url.path[-80:]!r}"
             raise ApiError(404, "unknown_format", complaint)
         broadcast = self._gate.admit(request, session)
+        SESSION.set(session)  # a name that is known; others may hold anything
         live, last = wants_live(request), last_event(request)
         omitted = {"Omitted-Commits": str(broadcast.lines.gone)} if broadcast.lines.gone else {}
         if request.method == "HEAD":

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -34,25 +34,32 @@ def told(words: Sequence[Word], sizes: Sequence[int]) -> list[Cue]:
     return made + builder.finish()
 
 
-@st.composite
-def speech(draw: st.DrawFn) -> list[Word]:
-    """Words of any length, with pauses of any length and punctuation anywhere."""
+def timed(items: list[tuple[str, int, int]]) -> list[Word]:
+    """Return words by their text, the silence before them and their length, in ms."""
     words, at = [], 0
-    for _ in range(draw(st.integers(0, 60))):
-        text = draw(st.text("abcdefgh", min_size=1, max_size=14)) + draw(st.sampled_from(["", "", "", ",", ".", "?"]))
-        at += draw(st.sampled_from([0, 0, 0, 100, 300, 700, 1_500]))
-        length = draw(st.integers(50, 1_200))
+    for text, silence, length in items:
+        at += silence
         words.append(Word(f" {text}", at * MILLISECOND, (at + length) * MILLISECOND, 0.9))
         at += length
     return words
 
 
-@given(speech(), st.lists(st.integers(1, 7), min_size=1, max_size=4))
+TEXTS = st.sampled_from(["a", "of", "word", "longer", "unbelievable", "yes.", "and,", "why?", "incomprehensibilities"])
+SPEECH = st.lists(
+    st.tuples(TEXTS, st.sampled_from([0, 0, 0, 100, 300, 700, 1_500]), st.sampled_from([50, 200, 400, 1_200])),
+    max_size=60,
+).map(timed)
+quickly = settings(max_examples=50)
+
+
+@quickly
+@given(SPEECH, st.lists(st.integers(1, 7), min_size=1, max_size=4))
 def test_cues_do_not_depend_on_the_portions_that_words_come_in(words, sizes):
     assert told(words, sizes) == list(cues(words))
 
 
-@given(speech(), st.data())
+@quickly
+@given(SPEECH, st.data())
 def test_what_was_told_stays_so_whatever_follows(words, data):
     cut = data.draw(st.integers(0, len(words)))
     early = CueBuilder().add(words[:cut])
@@ -60,7 +67,8 @@ def test_what_was_told_stays_so_whatever_follows(words, data):
     assert list(cues(words))[: len(early)] == early
 
 
-@given(speech())
+@quickly
+@given(SPEECH)
 def test_cues_fit_on_the_screen_do_not_overlap_and_hold_every_word(words):
     made = list(cues(words))
 

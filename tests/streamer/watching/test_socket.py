@@ -4,12 +4,13 @@ import asyncio
 import json
 
 import pytest
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from model.types import SAMPLE_RATE
 from streamer.config import Config, ServerConfig, WatchConfig
 from streamer.server import Server
-from tests.streamer.harness import get, listen, metric, running, s16, until
+from tests.streamer.harness import RippleRecognizer, get, listen, metric, running, s16, until
 from tests.streamer.watching.session import PHRASES, SAID, TOKEN, fetch, next_of, say, speaking, stop, texts, watching
 
 
@@ -172,6 +173,32 @@ async def test_a_viewer_for_whom_there_is_no_place_is_told_so_and_can_come_when_
     assert status == 429
     assert json.loads(body)["error"]["code"] == "busy"
     assert first["type"] == "watching"
+
+
+@pytest.mark.parametrize(
+    ("path", "protocol", "opening"),
+    [
+        ("/vosk", "vosk", None),
+        ("/", "pathless", None),
+        ("/v1/listen?encoding=linear16&sample_rate=16000", "deepgram", None),
+        ("/whisperlive", "whisperlive", '{"uid": "u", "language": "en", "model": "small", "use_vad": false}'),
+    ],
+)
+async def test_sessions_of_every_protocol_can_be_watched(path, protocol, opening):
+    async with running(recognizer=RippleRecognizer()) as server:
+        address = f"ws://127.0.0.1:{server.port}{path}"
+        async with connect(address, proxy=None, compression=None) as speaker:
+            if opening is not None:
+                await speaker.send(opening)
+            await until(lambda: bool(server.audience.live))
+            said = server.audience.live[0]
+            async with watching(server, said.session) as viewer:
+                audio = PHRASES[0].astype("<f4").tobytes() if protocol == "whisperlive" else s16(PHRASES[0])
+                await speaker.send(audio)
+                final = await next_of(viewer, "final")
+
+    assert said.protocol == protocol
+    assert final["text"] == SAID[0]
 
 
 async def test_viewers_are_counted():
