@@ -49,8 +49,8 @@ class Admission:
         """Whether any session waits for the recognizer."""
         return any(connection.waiting for connection in self._connections)
 
-    def refusal(self) -> ProtocolError | None:
-        """Return why one more session is not taken, or None."""
+    def refusal(self, streams: int = 1) -> ProtocolError | None:
+        """Return why so many more sessions, of one client, are not taken, or None."""
         if self.draining:
             return ProtocolError(ErrorCode.SHUTTING_DOWN, "the server is going away", Close.RESTARTING)
         if not self._recognizing():
@@ -58,6 +58,9 @@ class Admission:
         if self.count >= self._max_sessions:
             complaint = f"all {self._max_sessions} sessions are taken; try later"
             return ProtocolError(ErrorCode.BUSY, complaint, Close.TRY_LATER)
+        if self.count + streams > self._max_sessions:
+            complaint = f"{self._max_sessions - self.count} of {self._max_sessions} sessions are free, not {streams}"
+            return ProtocolError(ErrorCode.BUSY, f"{complaint}; try later", Close.TRY_LATER)
         if not self._has_room():
             complaint = f"{self.count} sessions take all the time there is; try later"
             return ProtocolError(ErrorCode.OVERLOADED, complaint, Close.TRY_LATER)

@@ -72,10 +72,11 @@ ALAW = alaw_table()
 class SampleDecoder:
     """Bytes of one encoding and channel count to mono samples at the client's rate."""
 
-    def __init__(self, encoding: Encoding, channels: int) -> None:
-        """Channels in [1, MAX_CHANNELS], interleaved."""
+    def __init__(self, encoding: Encoding, channels: int, channel: int | None = None) -> None:
+        """Channels in [1, MAX_CHANNELS], interleaved; `channel` is the one that is heard, from 0, None their mean."""
         self._encoding = encoding
         self._channels = channels
+        self._channel = channel
         self._frame_bytes = encoding.sample_bytes * channels
         self._rest = b""
         self._frames = 0
@@ -111,7 +112,10 @@ class SampleDecoder:
         self._frames += len(samples) // self._channels
         if self._channels == 1:
             return samples
-        return np.asarray(samples.reshape(-1, self._channels).mean(axis=1, dtype=np.float32), dtype=np.float32)
+        frames = samples.reshape(-1, self._channels)
+        if self._channel is not None:
+            return np.ascontiguousarray(frames[:, self._channel])
+        return np.asarray(frames.mean(axis=1, dtype=np.float32), dtype=np.float32)
 
     def _samples(self, data: bytes) -> Samples:
         """Decode whole frames, channels interleaved."""
@@ -192,10 +196,10 @@ class Resampler:
 class AudioDecoder:
     """A client's audio bytes to Samples."""
 
-    def __init__(self, encoding: Encoding, rate: int, channels: int) -> None:
-        """Rate in [MIN_RATE, MAX_RATE] hertz, channels in [1, MAX_CHANNELS]."""
-        self._format = encoding, rate, channels
-        self._decoder = SampleDecoder(encoding, channels)
+    def __init__(self, encoding: Encoding, rate: int, channels: int, channel: int | None = None) -> None:
+        """Rate in [MIN_RATE, MAX_RATE] hertz; channels and channel as SampleDecoder takes them."""
+        self._format = encoding, rate, channels, channel
+        self._decoder = SampleDecoder(encoding, channels, channel)
         self._resampler = Resampler(rate)
         self._slice_bytes = self._decoder.frame_bytes * (rate // 2)
 

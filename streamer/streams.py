@@ -56,19 +56,19 @@ class Streams:
             await deny(websocket, protocol, handshake, denial.status, denial.message)
             return
         try:
-            codec = protocol.codec(handshake, self._house)
+            codecs = protocol.codecs(handshake, self._house)
         except HandshakeError as error:
             self._metrics.refusal("handshake")
             await deny(websocket, protocol, handshake, 400, str(error))
             return
-        refusal = self._entrance.refusal()
+        refusal = self._entrance.refusal(len(codecs))
         if refusal is not None and protocol.busy_over_http:
             self._metrics.refusal(refusal.code)
             await deny(websocket, protocol, handshake, 429 if refusal.code in NO_ROOM else 503, refusal.message)
             return
         await accept(websocket, protocol, handshake)
         wire = WebSocketWire(websocket, self._send_timeout_s, websocket.state.abort)
-        await self._entrance.admit(wire, handshake.session, codec, protocol.name)
+        await self._entrance.admit_channels(wire, handshake.session, codecs, protocol.name)
 
 
 def read_handshake(websocket: WebSocket) -> Handshake:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 import msgspec
 
 from model.types import SAMPLE_RATE, Samples
 from streamer import events
-from streamer.audio import AudioDecoder
+from streamer.audio import AudioDecoder, AudioError
 from streamer.protocols import deepgram_options
 from streamer.protocols.checks import readable_audio
 from streamer.protocols.commands import (
@@ -28,6 +27,7 @@ from streamer.protocols.commands import (
     Stop,
 )
 from streamer.protocols.deepgram_results import Results, Wanted
+from streamer.protocols.deepgram_whole import Whole
 from streamer.protocols.frames import Frame, write_frame
 from streamer.protocols.handshake import Handshake, HandshakeError, House
 from streamer.protocols.wav_header import WavHeader
@@ -47,14 +47,20 @@ REASONS = {
 
 
 class DeepgramCodec:
-    """One client's side of the interface."""
+    """One client's side of the interface, or one channel of it."""
 
-    def __init__(self, handshake: Handshake, house: House) -> None:
-        """Read the URL. Raises HandshakeError for what cannot be served."""
+    def __init__(
+        self, handshake: Handshake, house: House, channel: int | None = None, whole: Whole | None = None
+    ) -> None:
+        """Read the URL. Raises HandshakeError for what cannot be served.
+
+        `channel` is the one to hear, from 0; None hears all of them mixed. `whole` is shared with the other channels.
+        """
         self._options = options = deepgram_options.read(handshake, house)
+        self._channel = channel
         self._request = handshake.session
-        self._opened_at = handshake.opened_at
-        self._model = {"name": house.model, "version": "", "arch": "whisper"}
+        model = model_of(house)
+        self._whole = whole or Whole(1, handshake.session, handshake.opened_at, model)
         gap = options.utterance_end_ms
         wanted = Wanted(
             interim=options.interim,
@@ -63,16 +69,16 @@ class DeepgramCodec:
             utterance_end=None if gap is None else gap * SAMPLE_RATE // 1_000,
             vad_events=options.vad_events,
         )
-        metadata = {"request_id": self._request, "model_uuid": house.model, "model_info": self._model}
-        self._results = Results(wanted, metadata)
+        metadata = {"request_id": self._request, "model_uuid": house.model, "model_info": model}
+        place = (0, 1) if channel is None else (channel, options.channels)
+        self._results = Results(wanted, metadata, place)
         self._header = WavHeader()
         self._decoder: AudioDecoder | None = None
         self._channels = options.channels
         if options.encoding is not None:
-            self._decoder = AudioDecoder(options.encoding, options.rate, options.channels)
+            self._decoder = AudioDecoder(options.encoding, options.rate, options.channels, channel)
         self._answers: deque[Callable[[int], Iterator[Frame]]] = deque()
         self._untimed = 0
-        self._hash = sha256()
         self._stopped = False
 
     def opening(self) -> Configure:
@@ -105,8 +111,8 @@ class DeepgramCodec:
         frames = self._answers.popleft()(event.at) if isinstance(event, events.Marked) else self._results.receive(event)
         for frame in frames:
             yield write_frame(frame)
-        if isinstance(event, events.Done):
-            yield write_frame(self._metadata(event.audio))
+        if isinstance(event, events.Done) and self._whole.is_last():
+            yield write_frame(self._whole.metadata(event.audio, self._channels))
 
     def refuse(self, error: ProtocolError) -> Iterator[Message]:
         """Say nothing: the reason of the close says it."""
@@ -121,15 +127,18 @@ class DeepgramCodec:
         return int(code), f"{name}: {error.message}"
 
     def _decode_audio(self, data: bytes) -> Iterator[Command]:
-        self._hash.update(data)
+        if self._speaks_for_all:
+            self._whole.hear(data)
         with readable_audio(Close.NOT_ALLOWED):
             if self._decoder is None:
                 found = self._header.receive(data)
                 if found is None:
                     return
                 form, data = found
+                if self._channel is not None and form.channels != self._channels:
+                    raise AudioError(f"the file must have {self._channels} channels, got {form.channels}")
                 self._channels = form.channels
-                self._decoder = AudioDecoder(form.encoding, form.rate, form.channels)
+                self._decoder = AudioDecoder(form.encoding, form.rate, form.channels, self._channel)
             for samples in self._decoder.decode(data):
                 yield Audio(samples)
                 yield from self._tick(len(samples))
@@ -147,6 +156,8 @@ class DeepgramCodec:
             case "KeepAlive":
                 return
             case "Finalize":
+                if self._channel is not None and event.get("channel", self._channel) != self._channel:
+                    return
                 yield from self._flush()
                 yield self._answer(self._results.finalize)
                 yield Flush(MARKER)
@@ -157,22 +168,26 @@ class DeepgramCodec:
             case _:
                 known = "KeepAlive, Finalize, CloseStream or Configure"
                 message = f"a text message must be a JSON object whose type is {known}"
-                yield self._say({"type": "Error", "variant": "SchemaError", "description": message, "message": message})
+                yield from self._say(
+                    {"type": "Error", "variant": "SchemaError", "description": message, "message": message}
+                )
 
     def _configure(self, event: dict[str, Any]) -> Iterator[Command]:
         """Take other keyterms; nothing else can be changed."""
         told: Frame = {"request_id": self._request}
         if "keyterms" not in event:
-            yield self._say({"type": "ConfigureSuccess", **told})
+            yield from self._say({"type": "ConfigureSuccess", **told})
             return
         keyterms = event["keyterms"]
         try:
             joined = deepgram_options.join_keyterms(texts(keyterms))
         except HandshakeError as error:
-            yield self._say({"type": "ConfigureFailure", **told, "code": "INVALID_VALUE", "description": str(error)})
+            yield from self._say(
+                {"type": "ConfigureFailure", **told, "code": "INVALID_VALUE", "description": str(error)}
+            )
         else:
             yield self._options.configure(joined)
-            yield self._say({"type": "ConfigureSuccess", **told, "keyterms": keyterms})
+            yield from self._say({"type": "ConfigureSuccess", **told, "keyterms": keyterms})
 
     def _stop(self) -> Iterator[Command]:
         self._stopped = True
@@ -183,26 +198,33 @@ class DeepgramCodec:
         if self._decoder is not None:
             yield Audio(self._decoder.flush())
 
-    def _say(self, frame: Frame) -> Mark:
-        return self._answer(partial(lambda told, _: iter([told]), frame))
+    @property
+    def _speaks_for_all(self) -> bool:
+        """Whether it is this channel that does what is to be done once."""
+        return not self._channel
+
+    def _say(self, frame: Frame) -> Iterator[Command]:
+        if self._speaks_for_all:
+            yield self._answer(partial(lambda told, _: iter([told]), frame))
 
     def _answer(self, answer: Callable[[int], Iterator[Frame]]) -> Mark:
         """Leave an answer at this place of the stream; it is given the sample index of the place."""
         self._answers.append(answer)
         return Mark(MARKER)
 
-    def _metadata(self, samples: int) -> Frame:
-        return {
-            "type": "Metadata",
-            "transaction_key": "deprecated",
-            "request_id": self._request,
-            "sha256": self._hash.hexdigest(),
-            "created": self._opened_at,
-            "duration": samples / SAMPLE_RATE,
-            "channels": self._channels,
-            "models": [self._model["name"]],
-            "model_info": {self._model["name"]: self._model},
-        }
+
+def model_of(house: House) -> Frame:
+    """Return what results say of the model."""
+    return {"name": house.model, "version": "", "arch": "whisper"}
+
+
+def channel_codecs(handshake: Handshake, house: House) -> list[DeepgramCodec]:
+    """Return a codec for each channel if the client wants them apart, else one. Raises HandshakeError."""
+    options = deepgram_options.read(handshake, house)
+    if not options.multichannel:
+        return [DeepgramCodec(handshake, house)]
+    whole = Whole(options.channels, handshake.session, handshake.opened_at, model_of(house))
+    return [DeepgramCodec(handshake, house, channel, whole) for channel in range(options.channels)]
 
 
 def read(message: str) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class Options:
     """None: the audio is a file that says so itself."""
     rate: int
     channels: int
+    multichannel: bool
+    """Whether each channel is a stream of its own; else they are mixed."""
     interim: bool
     plain: bool
     """Whether text is wanted without capitals and punctuation."""
@@ -59,14 +61,16 @@ def read(handshake: Handshake, house: House) -> Options:
     if encoding is not None and rate is None:
         raise HandshakeError("sample_rate is needed with an encoding")
     channels = handshake.whole("channels", 1, MAX_CHANNELS) or 1
-    if channels > 1 and handshake.flag("multichannel", default=False):
-        raise HandshakeError("multichannel is not served: open one stream for each channel, or let them be mixed")
+    multichannel = handshake.flag("multichannel", default=False)
+    if multichannel and not handshake.all("channels"):
+        raise HandshakeError("channels is needed with multichannel=true, in the URL and for a file too")
     endpointing, hangover = read_endpointing(handshake)
     interim = handshake.flag("interim_results", default=False)
     return Options(
         encoding=encoding,
         rate=rate or 0,
         channels=channels,
+        multichannel=multichannel and channels > 1,
         interim=interim,
         plain=not handshake.flag("punctuate", default=True) and not handshake.flag("smart_format", default=False),
         endpointing=endpointing,

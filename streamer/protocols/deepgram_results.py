@@ -16,8 +16,6 @@ from streamer import events
 from streamer.protocols.frames import Frame
 from streamer.protocols.plain import bare
 
-CHANNEL = [0, 1]
-
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -46,10 +44,11 @@ class Wanted:
 class Results:
     """What has been told, and what must be told next; changed by events only, in their order."""
 
-    def __init__(self, wanted: Wanted, metadata: Frame) -> None:
-        """`metadata` goes with every result."""
+    def __init__(self, wanted: Wanted, metadata: Frame, channel: tuple[int, int] = (0, 1)) -> None:
+        """`metadata` goes with every result, `channel` with every message: which it is, and of how many."""
         self._wanted = wanted
         self._metadata = metadata
+        self._channel = list(channel)
         self._cursor = 0
         self._held: Result | None = None
         self._begun: dict[int, int] = {}
@@ -96,7 +95,7 @@ class Results:
         self._begun[utterance] = start
         yield from self._utterance_end()
         if self._wanted.vad_events:
-            yield {"type": "SpeechStarted", "channel": CHANNEL, "timestamp": start / SAMPLE_RATE}
+            yield {"type": "SpeechStarted", "channel": self._channel, "timestamp": start / SAMPLE_RATE}
 
     def _commit(self, commit: events.Commit) -> Iterator[Frame]:
         yield from self._release()
@@ -135,7 +134,7 @@ class Results:
         undecided = min(self._begun.values(), default=self._heard)
         if (undecided if word is None else word) - last >= gap:
             self._last_word_end = None
-            yield {"type": "UtteranceEnd", "channel": CHANNEL, "last_word_end": last / SAMPLE_RATE}
+            yield {"type": "UtteranceEnd", "channel": self._channel, "last_word_end": last / SAMPLE_RATE}
 
     def _result(self, result: Result, *, is_final: bool) -> Frame:
         words = [self._word(word) for word in result.words]
@@ -147,7 +146,7 @@ class Results:
             best["languages"] = [result.language]
         return {
             "type": "Results",
-            "channel_index": CHANNEL,
+            "channel_index": self._channel,
             "start": self._cursor / SAMPLE_RATE,
             "duration": max(0, result.end - self._cursor) / SAMPLE_RATE,
             "is_final": is_final,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -45,6 +45,12 @@ class WireProtocol:
     """What HTTP says with a status and a message."""
     greeting: Callable[[Handshake], Mapping[str, str]] = lambda _: {}
     """HTTP headers of an accepted handshake."""
+    channels: Callable[[Handshake, House], Sequence[Codec]] | None = None
+    """Makes a codec for each channel of the audio, where a client may want each to be a stream of its own."""
+
+    def codecs(self, handshake: Handshake, house: House) -> Sequence[Codec]:
+        """Return a codec for each stream of a connection. Raises HandshakeError for what cannot be served."""
+        return self.channels(handshake, house) if self.channels else [self.codec(handshake, house)]
 
 
 def native(_: Handshake, house: House) -> Codec:
@@ -78,6 +84,7 @@ PROTOCOLS = (
         busy_over_http=True,
         refusal=deepgram_refusal,
         greeting=lambda handshake: {"dg-request-id": handshake.session},
+        channels=deepgram.channel_codecs,
     ),
     WireProtocol("vosk", "/vosk", VoskCodec, (), busy_over_http=True),
     WireProtocol("whisperlive", "/whisperlive", WhisperLiveCodec, (), busy_over_http=True),

@@ -126,3 +126,10 @@ def append(data: bytes) -> dict[str, Any]:
 def appends(data: bytes, size: int = 4_800) -> list[dict[str, Any]]:
     """The same, in pieces."""
     return [append(data[at : at + size]) for at in range(0, len(data), size)]
+
+
+def interleaved(*channels: Samples) -> Samples:
+    """One signal of several channels; short ones end in silence."""
+    length = max(map(len, channels))
+    joined: Samples = np.stack([np.pad(c, (0, length - len(c))) for c in channels], axis=1).reshape(-1)
+    return joined

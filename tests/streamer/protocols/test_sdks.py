@@ -21,7 +21,7 @@ from streamer.protocols.handshake import House
 from streamer.server import Server, serve
 from tests.digits import errors, needs_recordings, say
 from tests.streamer.harness import RippleRecognizer, running, sentence
-from tests.streamer.protocols.stage import pcm
+from tests.streamer.protocols.stage import interleaved, pcm
 
 openai = pytest.importorskip("openai", reason="pip install -e '.[test]' installs openai")
 deepgram = pytest.importorskip("deepgram", reason="pip install -e '.[test]' installs deepgram-sdk")
@@ -125,8 +125,9 @@ def openai_words(heard: list[Any]) -> list[str]:
     return heard[-1].transcript.split()
 
 
-def deepgram_words(heard: list[Any]) -> list[str]:
-    finals = [message for message in heard if message.type == "Results" and message.is_final]
+def deepgram_words(heard: list[Any], channel: int = 0) -> list[str]:
+    results = [message for message in heard if message.type == "Results" and message.channel_index[0] == channel]
+    finals = [message for message in results if message.is_final]
     return " ".join(final.channel.alternatives[0].transcript for final in finals).split()
 
 
@@ -254,7 +255,7 @@ async def test_a_wrong_key_is_an_error_of_the_client(client: Callable[..., Await
 @needs_recordings
 @pytest.mark.timeout(180)
 async def test_spoken_digits_are_the_same_words_through_every_client() -> None:
-    said = say("jackson", 10, seed=8)
+    said, other = say("jackson", 10, seed=8), say("george", 10, seed=9)
     recognizer = WhisperRecognizer.load("demo", device="cpu", threads=1)
     bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as group:
@@ -269,8 +270,12 @@ async def test_spoken_digits_are_the_same_words_through_every_client() -> None:
             deepgram_words(await with_deepgram(port, said.audio)),
             wyoming.asr.Transcript.from_event((await with_wyoming(ports.wyoming, said.audio))[-2]).text.split(),
         ]
+        apart = await with_deepgram(port, interleaved(said.audio, other.audio), channels="2", multichannel="true")
         task.cancel()
         serving.cancel()
 
     assert heard[0] == heard[1] == heard[2]
     assert errors(heard[0], list(said.words)) <= 1
+    assert deepgram_words(apart, 0) == heard[0]
+    assert errors(deepgram_words(apart, 1), list(other.words)) <= 1
+    assert [message.type for message in apart].count("Metadata") == 1
