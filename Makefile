@@ -11,6 +11,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 ARGS   ?=
 
+CLIENTS      := .venv-clients
+NODE_MODULES := tests/outside/node_modules
+
 BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
 
@@ -19,7 +22,7 @@ SHELL       := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-.PHONY: help run test check lint types layers units bench edgebox clean
+.PHONY: help run test clients check lint types layers units bench edgebox clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -29,6 +32,13 @@ run: $(VENV)/.installed ## set up, then run recorded speech through a daemon in 
 
 test: $(VENV)/.installed-test ## set up, then run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+# Environments of programs that are not ours, for tests/test_outside_clients.py. What cannot be had here, be it node, a
+# release for this Python or the network, is said, and its tests skip.
+clients: ## set up the clients people have (OpenAI, Deepgram, LiveKit, Pipecat; Python and JavaScript), for their tests
+	@for one in $(CLIENTS)/.installed $(CLIENTS)-older/.installed $(NODE_MODULES)/.installed; do \
+	  $(MAKE) --no-print-directory $$one || echo "clients: $${one%/*} could not be set up; its tests will skip" >&2; \
+	done
 
 check: lint types layers units ## style, types, layers and unit files
 
@@ -64,8 +74,8 @@ bench: $(VENV)/.installed-bench ## measure delays, drafts, load, engines, whole 
 edgebox: $(VENV)/.installed-test ## run docs/edge-box.md in a fresh Debian in ROOT, as root; needs debootstrap and a network
 	$(BIN)/python -m tests.edge_box --root $(or $(ROOT),runs/edge-box) $(ARGS)
 
-clean: ## remove the environment and every cache
-	rm -rf $(VENV) *.egg-info build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## remove the environments and every cache
+	rm -rf $(VENV) $(CLIENTS) $(CLIENTS)-older $(NODE_MODULES) *.egg-info build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.created:
@@ -90,3 +100,16 @@ $(VENV)/.installed-test: $(VENV)/.created pyproject.toml constraints.txt
 $(VENV)/.installed-bench: $(VENV)/.created pyproject.toml constraints.txt
 	$(INSTALL) '.[bench]'
 	@touch $@ $(VENV)/.installed
+
+$(CLIENTS)/.installed: tests/outside/newer.txt
+$(CLIENTS)-older/.installed: tests/outside/older.txt
+$(CLIENTS)/.installed $(CLIENTS)-older/.installed:
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --disable-pip-version-check --quiet --requirement $<
+	@touch $@
+
+$(NODE_MODULES)/.installed: tests/outside/package-lock.json
+	@command -v npm >/dev/null || { echo "npm is missing (Debian and Ubuntu: apt install npm)" >&2; exit 1; }
+	npm ci --prefix $(dir $<) --no-audit --no-fund --ignore-scripts --loglevel error
+	@touch $@

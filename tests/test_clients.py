@@ -15,19 +15,19 @@ import numpy as np
 import openai
 import pytest
 import soundfile
+import trustme
 from openai import AsyncOpenAI
 
 from clients.demo.synthesise import CLIP, UTTERANCES
 from model.recognizer import WhisperRecognizer
 from model.types import SAMPLE_RATE, Samples
-from streamer.config import Config, ServerConfig, WyomingConfig
-from streamer.ports import Ports
-from streamer.protocols.handshake import House
-from streamer.server import serve
+from tests.certificates import issue
+from tests.daemon import Ports, daemon
 from tests.digits import SPEAKERS, WORDS, errors, needs_recordings, say
 
 pytestmark = pytest.mark.timeout(180)
 
+NODE_MODULES = Path(__file__).parent / "outside" / "node_modules"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "clients.md"
 SNIPPETS = re.findall(r"^```(\w+)\n(.*?)^```$", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
@@ -38,26 +38,16 @@ def recognizer() -> WhisperRecognizer:
 
 
 @pytest.fixture
-async def daemon(recognizer: WhisperRecognizer) -> AsyncIterator[tuple[int, int]]:
-    """Run a daemon; yield its port and Wyoming's."""
-    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    settings = ServerConfig(port=0, drain_timeout_s=0)
-    config = Config(server=settings, wyoming=WyomingConfig(enabled=True, port=0))
-    ports = Ports(config, House("demo", ("en",)))
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(ports.run()),
-            group.create_task(serve(config, recognizer, on_ready=bound.set_result, ports=ports)),
-        ]
-        yield await bound, ports.wyoming
-        for task in tasks:
-            task.cancel()
+async def ports(recognizer: WhisperRecognizer) -> AsyncIterator[Ports]:
+    """Run a daemon; yield where it is."""
+    async with daemon(recognizer) as bound:
+        yield bound
 
 
 @pytest.fixture
-def port(daemon: tuple[int, int]) -> int:
+def port(ports: Ports) -> int:
     """The daemon's port."""
-    return daemon[0]
+    return ports.http
 
 
 @pytest.fixture
@@ -65,6 +55,22 @@ async def sdk(port: int) -> AsyncIterator[AsyncOpenAI]:
     """The vendor's own client, pointed here."""
     async with AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="any", max_retries=0) as client:
         yield client
+
+
+def program(kind: str, code: str, folder: Path) -> list[str]:
+    """Return the command that runs a snippet in a folder; skip where what it needs is not installed."""
+    if kind == "python":
+        return [sys.executable, "-c", code]
+    if kind == "sh":
+        if not shutil.which("curl"):
+            pytest.skip("curl is not installed")
+        return ["sh", "-c", code]
+    assert kind == "js", f"snippets in {kind} cannot be run"
+    if not ((NODE_MODULES / ".installed").exists() and shutil.which("node")):
+        pytest.skip("tests/outside/node_modules is not set up: make clients")
+    (folder / "node_modules").symlink_to(NODE_MODULES)
+    (folder / "snippet.mjs").write_text(code)
+    return ["node", "snippet.mjs"]
 
 
 def as_file(audio: Samples, form: str = "WAV") -> tuple[str, bytes]:
@@ -82,19 +88,24 @@ def wrong(text: str, said: Sequence[str]) -> int:
 
 
 @pytest.mark.parametrize(("kind", "code"), SNIPPETS)
-async def test_a_snippet_of_the_documentation_does_what_it_says(daemon, tmp_path, kind, code):
-    if kind == "sh" and not shutil.which("curl"):
-        pytest.skip("curl is not installed")
+async def test_a_snippet_of_the_documentation_does_what_it_says(recognizer, tmp_path, kind, code):
     audio, rate = soundfile.read(CLIP)
     soundfile.write(tmp_path / "speech.wav", audio, rate)
-    port, wyoming = daemon
-    code = code.replace("127.0.0.1:8765", f"127.0.0.1:{port}").replace('"127.0.0.1", 10300', f'"127.0.0.1", {wyoming}')
-    program = [sys.executable, "-c", code] if kind == "python" else ["sh", "-c", code]
+    papers = issue(tmp_path, trustme.CA())
+    pair = {"tls_certificate": papers.certificate, "tls_key": papers.key} if "https://127" in code else {}
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    running = await asyncio.create_subprocess_exec(
-        *program, cwd=tmp_path, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    output, complaints = await running.communicate()
+    environment["NODE_EXTRA_CA_CERTS"] = str(papers.authority)
+    async with daemon(recognizer, **pair) as ports:
+        code = code.replace("127.0.0.1:8765", f"127.0.0.1:{ports.http}")
+        code = code.replace('"127.0.0.1", 10300', f'"127.0.0.1", {ports.wyoming}')
+        running = await asyncio.create_subprocess_exec(
+            *program(kind, code, tmp_path),
+            cwd=tmp_path,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, complaints = await running.communicate()
 
     assert running.returncode == 0, complaints.decode()
     said = words_of(" ".join(text for _, _, text in UTTERANCES))

@@ -155,13 +155,17 @@ def run_ci(tmp_path: Path, make: str) -> tuple[int, list[str]]:
     return done.returncode, log.read_text().split()
 
 
-def test_ci_runs_the_tests_and_then_the_checks(tmp_path):
-    assert run_ci(tmp_path, "exit 0") == (0, ["test", "check"])
+def test_ci_sets_up_clients_runs_the_tests_and_then_the_checks(tmp_path):
+    assert run_ci(tmp_path, "exit 0") == (0, ["clients", "test", "check"])
+
+
+def test_ci_goes_on_without_clients_that_cannot_be_set_up(tmp_path):
+    assert run_ci(tmp_path, 'if [ "$1" = clients ]; then exit 2; fi') == (0, ["clients", "test", "check"])
 
 
 def test_ci_fails_when_the_tests_fail(tmp_path):
-    assert run_ci(tmp_path, "exit 3") == (3, ["test"])
+    assert run_ci(tmp_path, "exit 3") == (3, ["clients", "test"])
 
 
 def test_ci_fails_when_the_checks_fail(tmp_path):
-    assert run_ci(tmp_path, 'if [ "$1" = check ]; then exit 2; fi') == (2, ["test", "check"])
+    assert run_ci(tmp_path, 'if [ "$1" = check ]; then exit 2; fi') == (2, ["clients", "test", "check"])

@@ -18,7 +18,7 @@ async def main(port: int, path: str) -> None:
 
     def show(_: object, result: Any, **__: object) -> None:
         if result.is_final:
-            print(result.channel.alternatives[0].transcript)
+            print(result.channel.alternatives[0].transcript, flush=True)
 
     connection.on(LiveTranscriptionEvents.Transcript, show)
     if not connection.start(LiveOptions(model="nova-2", encoding="linear16", sample_rate=RATE, smart_format=True)):

@@ -26,7 +26,7 @@ async def main(port: int, path: str) -> None:
         async def listen() -> None:
             async for event in stream:
                 if event.type == stt.SpeechEventType.FINAL_TRANSCRIPT:
-                    print(event.alternatives[0].text)
+                    print(event.alternatives[0].text, flush=True)
                     news.set()
 
         listening = asyncio.create_task(listen())

@@ -28,7 +28,7 @@ async def main(port: int, path: str) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(push())
         async for turn in session.transcribe_turns():
-            print(turn)
+            print(turn, flush=True)
     await session.close()
 
 

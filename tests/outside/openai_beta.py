@@ -6,7 +6,7 @@ import asyncio
 from base64 import b64encode
 
 from openai import AsyncOpenAI
-from speech import PATIENCE_S, arguments, pieces, read
+from speech import arguments, pieces, quiet, read
 
 RATE = 24_000
 COMPLETED = "conversation.item.input_audio_transcription.completed"
@@ -22,14 +22,18 @@ async def main(port: int, path: str) -> None:
             async for piece in pieces(read(path, RATE), RATE):
                 await connection.input_audio_buffer.append(audio=b64encode(piece.tobytes()).decode())
 
-        pushing = asyncio.create_task(push())
-        try:
-            while True:
-                event = await asyncio.wait_for(connection.recv(), PATIENCE_S)
+        news = asyncio.Event()
+
+        async def listen() -> None:
+            async for event in connection:
                 if event.type == COMPLETED:
-                    print(event.transcript)
-        except TimeoutError:
-            await pushing
+                    print(event.transcript, flush=True)
+                    news.set()
+
+        pushing, listening = asyncio.create_task(push()), asyncio.create_task(listen())
+        await pushing
+        await quiet(news)
+        listening.cancel()
 
 
 asyncio.run(main(*arguments()))

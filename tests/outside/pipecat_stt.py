@@ -36,7 +36,7 @@ class Printer(FrameProcessor):
         if isinstance(frame, ErrorFrame):
             sys.exit(f"error: {frame.error}")
         if isinstance(frame, TranscriptionFrame):
-            print(frame.text)
+            print(frame.text, flush=True)
             self.news.set()
         await self.push_frame(frame, direction)
 

@@ -6,13 +6,15 @@ import asyncio
 import sys
 import wave
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
 
 PIECE_S = 0.02
-PATIENCE_S = 4.0
-"""Without news: all is transcribed."""
+PATIENCE_S = 20.0
+"""Without news: all is transcribed, and whoever started this program has missed something."""
 SILENCE_S = 2.0
 """After the recording: clients that wait for the server's turns need it to end the last one."""
 
@@ -40,10 +42,28 @@ async def pieces(samples: NDArray[np.int16], rate: int) -> AsyncIterator[NDArray
 
 
 async def quiet(news: asyncio.Event) -> None:
-    """Wait until there has been no news for long enough."""
+    """Wait until there has been no news for long enough, or whoever started this program has heard enough."""
+    enough = asyncio.create_task(told_enough())
     try:
-        while True:
-            await asyncio.wait_for(news.wait(), PATIENCE_S)
+        while not enough.done():
+            heard = asyncio.create_task(news.wait())
+            done, _ = await asyncio.wait([heard, enough], timeout=PATIENCE_S, return_when=asyncio.FIRST_COMPLETED)
+            heard.cancel()
             news.clear()
-    except TimeoutError:
-        return
+            if not done:
+                return
+    finally:
+        enough.cancel()
+
+
+async def told_enough() -> None:
+    """Wait for the end of standard input."""
+    loop, closed = asyncio.get_running_loop(), asyncio.Event()
+
+    def read() -> None:
+        sys.stdin.read()
+        with suppress(RuntimeError):  # the program has ended of itself
+            loop.call_soon_threadsafe(closed.set)
+
+    Thread(target=read, daemon=True).start()
+    await closed.wait()
