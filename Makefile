@@ -22,7 +22,7 @@ SHELL       := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-.PHONY: help run test clients check lint types layers units bench edgebox clean
+.PHONY: help run test clients check lint types layers units microphone bench edgebox clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -60,7 +60,14 @@ units: $(VENV)/.installed-test
 	cp systemd/streamer.socket "$$folder"; \
 	sed 's#/opt/streamer/.venv/bin/#$(abspath $(BIN))/#' systemd/streamer.service > "$$folder/streamer.service"; \
 	systemd-analyze verify --man=no "$$folder/streamer.service" "$$folder/streamer.socket"; \
+	systemd-analyze security --no-pager --offline=true --threshold=20 "$$folder/streamer.service" | tail -n 1; \
+	cp -R systemd/streamer.service.d "$$folder"; \
+	systemd-analyze verify --man=no "$$folder/streamer.service"; \
+	echo "with a microphone:"; \
 	systemd-analyze security --no-pager --offline=true --threshold=20 "$$folder/streamer.service" | tail -n 1
+
+microphone: $(VENV)/.installed-test ## unplug, stall, kill and starve a microphone of PulseAudio under a real daemon
+	$(BIN)/python -m pytest -s tests/microphone_faults.py $(ARGS)
 
 bench: $(VENV)/.installed-bench ## measure delays, drafts, load, engines, whole recordings; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.streaming

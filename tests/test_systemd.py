@@ -66,6 +66,31 @@ def test_the_units_are_valid_and_hold_no_unknown_key(systemd_analyze, installed)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+@pytest.fixture
+def with_microphone(installed: Path) -> Path:
+    """The units and the drop-in for a microphone."""
+    shutil.copytree(FOLDER / "streamer.service.d", installed / "streamer.service.d")
+    return installed
+
+
+def test_the_drop_in_for_a_microphone_is_valid_and_costs_no_exposure_that_counts(systemd_analyze, with_microphone):
+    unit = with_microphone / "streamer.service"
+
+    done = systemd_analyze("verify", "--man=no", unit)
+    exposed = systemd_analyze("security", "--no-pager", "--offline=true", "--threshold=10", unit)
+
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert exposed.returncode == 0, exposed.stdout[-200:]
+
+
+def test_the_drop_in_for_a_microphone_lets_the_service_at_a_sound_card_and_turns_the_microphone_on():
+    service = Unit(FOLDER / "streamer.service.d" / "microphone.conf")["Service"]
+
+    assert (service["DeviceAllow"], service["SupplementaryGroups"]) == ("char-alsa", "audio")
+    assert service["Environment"] == "STREAMER_MICROPHONE_ENABLED=true"
+    assert "PrivateDevices" not in service
+
+
 def test_the_exposure_is_at_most_two(systemd_analyze, installed):
     done = systemd_analyze("security", "--no-pager", "--offline=true", "--threshold=20", installed / "streamer.service")
 

@@ -19,7 +19,7 @@ def environment() -> dict[str, str]:
 
 
 class RecorderProcess:
-    """A `streamer.capture.recorder` in a process of its own."""
+    """A `python -m streamer.capture` in a process of its own."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -32,7 +32,7 @@ class RecorderProcess:
             sys.executable,
             "-P",  # a folder named streamer where the user happens to be is not ours
             "-m",
-            "streamer.capture.recorder",
+            "streamer.capture",
             *([device] if device is not None else []),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,

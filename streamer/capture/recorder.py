@@ -1,15 +1,8 @@
-"""Record one device and write it to a pipe: the child process behind `streamer.capture.microphone`.
-
-Why a process: a stalled sound server raises nothing and may hold the thread that closes its stream for half a minute,
-and PortAudio sees a device that was plugged in later only after a restart. A process can be killed at once, and a new
-one sees the devices of its time.
-"""
+"""One recording of one device: PortAudio's blocks in, frames for the pipe out, and nothing lost without a word."""
 
 from __future__ import annotations
 
-import os
 import queue
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from time import monotonic
@@ -20,7 +13,7 @@ import soxr
 
 from model.types import SAMPLE_RATE
 from streamer.capture.frames import Frame, Kind
-from streamer.capture.portaudio import AudioUnavailable, InputDevice, find_input, load_portaudio
+from streamer.capture.portaudio import AudioUnavailable, InputDevice
 from streamer.capture.rate_guard import RateGuard
 
 BLOCKS_PER_SECOND = 50
@@ -173,41 +166,3 @@ class Recorder:
         mono = pcm.mean(axis=1, dtype=np.float32) / 32_768.0
         samples = np.clip(np.rint(resampler.resample_chunk(mono) * 32_768.0), -32_768, 32_767)
         self._write(Frame(Kind.AUDIO, samples.astype("<i2").tobytes(), item.time).pack())
-
-
-def record(
-    device: str | None,
-    write: Callable[[bytes], object],
-    portaudio: Any = None,
-    clock: Callable[[], float] = monotonic,
-) -> None:
-    """Record until the device or the reader goes away; what went wrong is the last frame."""
-    parent = os.getppid()
-    try:
-        backend = portaudio or load_portaudio()
-    except AudioUnavailable as error:
-        write(Frame(Kind.UNAVAILABLE, str(error).encode(), clock()).pack())
-        return
-    try:
-        # A parent that died without a word can be told by the new parent the system gives.
-        Recorder(backend, find_input(backend, device), write, clock).run(lambda: os.getppid() == parent)
-    except AudioUnavailable as error:
-        write(Frame(Kind.FAILED, str(error).encode(), clock()).pack())
-
-
-def main() -> None:
-    """Record the device named by the first argument (none: the default) to standard output."""
-    output = sys.stdout.buffer
-
-    def write(data: bytes) -> None:
-        output.write(data)
-        output.flush()
-
-    try:
-        record(sys.argv[1] if len(sys.argv) > 1 else None, write)
-    except BrokenPipeError:
-        os._exit(0)  # nobody listens any more; closing a stalled stream could take half a minute
-
-
-if __name__ == "__main__":
-    main()

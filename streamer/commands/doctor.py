@@ -63,7 +63,7 @@ def examine(settings: Config) -> Iterator[Finding]:
     portaudio = look("PortAudio", lambda: str(load_portaudio().get_portaudio_version()[1]), needed=False)
     yield portaudio
     if portaudio.good:
-        yield look("microphone", lambda: find_input(load_portaudio(), None).name, needed=False)
+        yield look("microphone", lambda: microphone(settings), needed=False)
 
 
 def look(what: str, check: Callable[[], str], *, needed: bool = True) -> Finding:
@@ -93,6 +93,12 @@ def model(settings: Config) -> str:
     """Say which model would be taken, asking no network."""
     source = import_module("model.hub").resolve(settings.model.name, offline=True)
     return f"{source.name} in {source.path}" + (f"; {source.notice}" if source.notice else "")
+
+
+def microphone(settings: Config) -> str:
+    """Say which device would be recorded, and whether the daemon does."""
+    name = find_input(load_portaudio(), settings.microphone.device or None).name
+    return f"{name}; streamer serve {'records it' if settings.microphone.enabled else '--microphone would record it'}"
 
 
 def port(settings: Config) -> str:

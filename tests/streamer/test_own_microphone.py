@@ -167,7 +167,8 @@ async def test_the_daemon_is_ready_without_a_device_and_says_so_once(tale, caplo
         await until(lambda: tale.of(Warned))
         status, body = await get(server, "/readyz")
 
-        assert (status, json.loads(body)) == (200, {"status": "ready", "sessions": 1, "microphone": "waiting"})
+        assert status == 200
+        assert {"status": "ready", "sessions": 1, "microphone": "waiting"}.items() <= json.loads(body).items()
         assert await metric(server, "streamer_microphone_recording") == 0
         assert await metric(server, "streamer_microphone_losses_total") == 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,9 +13,11 @@ import pytest
 
 from model.types import SAMPLE_RATE
 from streamer.capture import portaudio
+from streamer.capture.__main__ import record
 from streamer.capture.frames import HEADER, Kind, read_header
 from streamer.capture.portaudio import AudioUnavailable, find_input, load_portaudio
-from streamer.capture.recorder import QUEUE_BLOCKS, record
+from streamer.capture.process import environment
+from streamer.capture.recorder import QUEUE_BLOCKS
 
 
 class FakePortAudioError(Exception):
@@ -243,6 +247,12 @@ def test_a_device_that_cannot_be_opened_says_why():
     heard = recorded(FakePortAudio(blocks(0), opening=FakePortAudioError("Device unavailable [PaErrorCode -9985]")))
 
     assert heard == [(Kind.FAILED, b"Built-in Microphone: Device unavailable [PaErrorCode -9985]")]
+
+
+def test_looking_for_a_device_that_is_away_costs_no_numpy():
+    program = "import sys, streamer.capture.__main__; sys.exit('numpy' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", program], env=environment(), check=False).returncode == 0
 
 
 def test_a_machine_without_a_microphone_says_so():
