@@ -83,7 +83,9 @@ def test_the_table_gives_ratios_of_watched_to_unwatched():
     table = describe(unwatched, watched, Crowd(2, 1), 7.0, command="c", where="here")
 
     assert "| lag p50 | 0.100 s | 0.200 s | 2.00 |" in table
-    assert "21 s. Partials that viewers skipped: 7." in table
+    assert "within: 21 s. " in table
+    assert "skipped: 7." in table
+    assert "unwatched 0.10 s;\nwatched 0.20 s." in table
     assert "None." in table
 
 
