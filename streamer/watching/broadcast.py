@@ -119,7 +119,9 @@ class Broadcast:
 
     def _commit(self, commit: events.Commit) -> None:
         self._partial = None
-        if self.lines.last and self.lines.item(self.lines.last).utterance != commit.utterance:
+        if self.lines.last == 0:
+            self.lines.begin_after(commit.id - 1)  # a session resumed from another daemon has commits that are not here
+        elif self.lines.item(self.lines.last).utterance != commit.utterance:
             self._show(self._cues.finish())  # of one that its client withdrew, and that has no final
         message = self._note(commit)
         self.lines.append(Line(commit.id, commit.utterance, commit.text, message))

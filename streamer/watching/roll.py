@@ -15,6 +15,12 @@ class Roll(Generic[Item]):
         self.gone = 0
         """Number of the last item that is no longer there; 0 while all are."""
 
+    def begin_after(self, number: int) -> None:
+        """Count from the next number on: the items before it were never here. Raises ValueError if there are any."""
+        if self.last:
+            raise ValueError(f"item {self.last} is here already")
+        self.gone = number
+
     @property
     def last(self) -> int:
         """Number of the newest item; 0 before the first."""

@@ -163,6 +163,18 @@ async def test_an_utterance_that_was_withdrawn_shares_no_cue_with_the_next():
     assert [caption.cue.lines for caption in said.captions.after(0)] == [("one",)]
 
 
+async def test_a_session_that_goes_on_from_another_daemon_has_its_own_ids_and_says_what_is_missing():
+    said = broadcast()
+    for number in (8, 9):
+        said.publish(commit(number))
+    found = json.loads("".join(whole(said)))
+
+    assert found["omitted"] == 7
+    assert [each["id"] for each in found["commits"]] == [8, 9]
+    assert said.lines.item(9).id == 9
+    assert said.lines.last == 9
+
+
 def test_items_of_a_roll_keep_their_numbers_when_the_oldest_go():
     roll: Roll[str] = Roll()
     for letter in "abcd":
@@ -174,6 +186,8 @@ def test_items_of_a_roll_keep_their_numbers_when_the_oldest_go():
     assert roll.after(0) == roll.after(2) == ["c", "d"]
     assert roll.after(3) == ["d"]
     assert roll.after(4) == []
+    with pytest.raises(ValueError, match="item 4"):
+        roll.begin_after(9)
     for number in (2, 5):
         with pytest.raises(IndexError, match="items 3 to 4"):
             roll.item(number)
