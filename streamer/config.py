@@ -185,6 +185,12 @@ class ServerConfig:
     """Allow binding beyond loopback without a token."""
     max_sessions: int = 64
     """Streams at once; one more is refused with 1013."""
+    max_connections: int = 0
+    """Connections at once, of whatever kind; one more is dropped; 0: as many as sessions and viewers can need."""
+    max_connections_per_address: int = 256
+    """The same from one address (IPv6: from one /64) that is not this machine's; 0 sets no bound."""
+    max_handshakes_per_address: int = 64
+    """Of those, connections that have not asked for anything yet; 0 sets no bound."""
     max_load: float = 0.9
     """Share of its time the device may be needed at the widest update interval; beyond it 1013 too; 0 sets no bound."""
     max_message_bytes: int = 1_048_576
@@ -204,6 +210,9 @@ class ServerConfig:
         """Check ranges."""
         require("server.port", self.port, 0, 65_535)
         require("server.max_sessions", self.max_sessions, 1, 100_000)
+        require("server.max_connections", self.max_connections, 0, 1_000_000)
+        require("server.max_connections_per_address", self.max_connections_per_address, 0, 1_000_000)
+        require("server.max_handshakes_per_address", self.max_handshakes_per_address, 0, 1_000_000)
         require("server.max_load", self.max_load, 0, 10)
         require("server.max_message_bytes", self.max_message_bytes, 4_096, 64 * 1_048_576)
         require("server.open_timeout_s", self.open_timeout_s, 0.05, 3600)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +17,7 @@ from streamer.admission import Admission
 from streamer.config import Config, ConfigError, JournalConfig
 from streamer.connection import Connection
 from streamer.device import DeviceThread
+from streamer.door import Door, Guests, bounds
 from streamer.endpoint import adjusted
 from streamer.engine import Engine, EngineError
 from streamer.entrance import Entrance
@@ -97,7 +99,9 @@ class Server:
         access = Access.of(config.server)
         self.certificate = Certificate.of(config.server)
         """What the port shows to who connects; None where it speaks without TLS."""
-        self._sockets = open_sockets(config.server, inherited_sockets(environment), guarded=access.guards(Right.SPEAK))
+        self.guests = Guests(bounds(config), self.metrics.refusal)
+        listeners = open_sockets(config.server, inherited_sockets(environment), guarded=access.guards(Right.SPEAK))
+        self._sockets: list[socket.socket] = [Door(listener, self.guests) for listener in listeners]
         self.port = port_of(self._sockets)
         """TCP port that clients connect to; 0 if there are only Unix sockets."""
         self.files = Files(config.http.max_files, self.metrics.registry)
@@ -128,9 +132,7 @@ class Server:
         routes = Routes(
             access, self.admission, self.metrics, others, self.microphone, degraded=lambda: self.journal.failing
         )
-        transport = TransportConfig(
-            routes.application(), config.server, config.watch.max_viewers, certificate=self.certificate
-        )
+        transport = TransportConfig(routes.application(), config.server, self.guests, self.certificate)
         self._listener = Listener(transport)
         self.metrics.ready.set_function(lambda: float(self.admission.ready))
         self.metrics.watch_load(governor, self.engine)

@@ -21,6 +21,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 
 from streamer.config import ServerConfig
+from streamer.door import Guests
 from streamer.protocols.commands import Close
 from streamer.protocols.table import PROTOCOLS
 from streamer.tls import Certificate
@@ -46,15 +47,12 @@ BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Lengt
 class TransportConfig(uvicorn.Config):
     """uvicorn's settings for this daemon."""
 
-    def __init__(
-        self, app: Any, config: ServerConfig, viewers: int = 0, certificate: Certificate | None = None
-    ) -> None:
-        """`app` is the ASGI application; `viewers` come beside its sessions; with a `certificate` TLS is spoken."""
+    def __init__(self, app: Any, config: ServerConfig, guests: Guests, certificate: Certificate | None = None) -> None:
+        """`app` is the ASGI application; `guests` are who is connected; with a `certificate` TLS is spoken."""
         self.open_timeout_s = config.open_timeout_s
         self.send_timeout_s = config.send_timeout_s
         self.certificate = certificate
-        # Beside the sessions: health checks, metrics, refusals on their way out.
-        self.max_connections = 2 * config.max_sessions + viewers + 64
+        self.guests = guests
         self.viewers_timeout_s = config.send_timeout_s
         super().__init__(
             app,
@@ -126,17 +124,14 @@ class HttpProtocol(H11Protocol):
     """An HTTP connection that has open_timeout_s for all it wants, unless it becomes a WebSocket or is given more."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _opened = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Take a connection, or drop it if there are too many: a file descriptor is kept for the next good one."""
+        """Take a connection."""
         super().connection_made(transport)
         if transport.get_extra_info("sslcontext"):
             # asyncio lets 512 KiB wait in front of the cipher, eight times what waits in front of a socket.
             transport.set_write_buffer_limits(UNSENT_BYTES)
-        config = cast(TransportConfig, self.config)
-        if len(self.connections) > config.max_connections:
-            transport.abort()
-            return
         # What ASGI has no word for: more time for a request that was found good, none for a client that takes nothing.
         self.app_state = {**self.app_state, "unhurried": self._cancel_deadline, "abort": transport.abort}
         self._set_deadline()
@@ -145,6 +140,8 @@ class HttpProtocol(H11Protocol):
         """Take a part of a request; nothing once the connection is closing, as without TLS."""
         if not self.transport.is_closing():
             super().data_received(data)
+            if not self._opened and self.cycle is not None:
+                self._note_opening()
 
     def on_response_complete(self) -> None:
         """Go on with the connection; what follows, be it a body that nobody read, has the usual time again."""
@@ -160,7 +157,12 @@ class HttpProtocol(H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand the connection over; from now on the session's limits hold."""
         self._cancel_deadline()
+        self._note_opening()
         super().handle_websocket_upgrade(event)
+
+    def _note_opening(self) -> None:
+        self._opened = True
+        cast(TransportConfig, self.config).guests.opened(self.transport.get_extra_info("socket").fileno())
 
     def _set_deadline(self) -> None:
         config = cast(TransportConfig, self.config)

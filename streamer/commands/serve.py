@@ -15,6 +15,7 @@ from streamer.access import Access, Right
 from streamer.commands.loading import foreseen, load_recognizer
 from streamer.commands.outcome import Exit
 from streamer.config import Config, ServerConfig
+from streamer.door import raise_descriptors
 from streamer.listening import open_sockets
 from streamer.tls import Certificate
 
@@ -33,6 +34,7 @@ def serve(*, settings: Annotated[Config, Parameter(name="*")] = DEFAULTS) -> int
     """
     logs.configure(settings.log)
     check_address(settings.server)
+    raise_descriptors(settings)
     run = import_module("streamer.server").load_and_serve  # the web framework, which no other command needs
     load = partial(load_recognizer, settings.model)
     asyncio.run(run(settings, foreseen(settings.model), load, on_ready=partial(announce, settings.server)))

@@ -309,16 +309,17 @@ async def test_clients_that_vanish_before_they_begin_leave_nothing_behind() -> N
 
 
 async def test_connections_beyond_the_bound_are_dropped_and_the_rest_served() -> None:
-    async with running(replace(LOCAL, max_sessions=1, open_timeout_s=3600)) as server:
-        idle = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2 + 64)]
+    async with running(replace(LOCAL, max_connections=20, open_timeout_s=3600)) as server:
+        idle = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(20)]
         async with asyncio.timeout(5):
             assert await request(server, b"") == b""
         for _, writer in idle:
             writer.close()
             await writer.wait_closed()
-        await until(lambda: not server._listener.server_state.connections)
+        await until(lambda: not server.guests)
 
         assert (await transcribe(server, s16(GOOD), 3200)).finals == GOOD_FINALS
+        assert await metric(server, 'streamer_refusals_total{reason="connections"}') == 1
 
 
 async def test_a_long_message_does_not_hold_up_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -295,4 +295,4 @@ async def test_a_client_that_vanishes_under_tls_leaves_nothing_behind(papers):
             await client.send('{"type":"start"}')
             await until_heard(client, "ready")
             client.transport.abort()
-        await until(lambda: server.admission.count == 0 and not server._listener.server_state.connections)
+        await until(lambda: server.admission.count == 0 and not server.guests)
