@@ -337,6 +337,27 @@ class MicrophoneConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LineConfig:
+    """whisper_streaming's line protocol: samples in, lines out, on server.host."""
+
+    enabled: bool = False
+    """Serve it. It knows no token: beyond loopback server.insecure is required, whatever server.token is."""
+    port: int = 43_007
+    """TCP port of its own; 0 takes a free one."""
+    language: str = ""
+    """Code of what is spoken, for clients cannot say; empty: it is heard."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require("line.port", self.port, 0, 65_535)
+
+    def check_language(self, known: Sequence[str]) -> None:
+        """Raise ConfigError for a language that a model does not have."""
+        if self.enabled and self.language and self.language not in known:
+            raise ConfigError(f"line.language must be one of {', '.join(sorted(known))}, got {self.language!r}")
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     """What the daemon says about itself."""
 
@@ -362,6 +383,7 @@ class Config:
     http: HttpConfig = field(default_factory=HttpConfig)
     journal: JournalConfig = field(default_factory=JournalConfig)
     wyoming: WyomingConfig = field(default_factory=WyomingConfig)
+    line: LineConfig = field(default_factory=LineConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
     microphone: MicrophoneConfig = field(default_factory=MicrophoneConfig)
     log: LogConfig = field(default_factory=LogConfig)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from streamer.announcement import Announcement
-from streamer.config import Config, ConfigError
+from streamer.config import Config, LineConfig, WyomingConfig
 from streamer.entrance import Entrance
+from streamer.line_port import LinePort
 from streamer.listening import addresses_of, open_tokenless_sockets, port_of
 from streamer.protocols.handshake import House
 from streamer.tcp_listener import TcpListener
+from streamer.tcp_wire import TcpWire
 from streamer.wyoming_port import WyomingPort
 
 
@@ -21,29 +24,24 @@ class Ports:
 
         Raises ConfigError for settings that cannot be, AddressError for an address that cannot be had.
         """
+        self._server = config.server
         self._listeners: list[TcpListener] = []
         self._announcement: Announcement | None = None
         self._ending = asyncio.Event()
         self._wyoming = WyomingPort(config, house)
-        self.wyoming = 0
-        """Wyoming's port; 0 if it is not served."""
-        if config.wyoming.enabled:
-            sockets = open_tokenless_sockets("Wyoming", config.server, config.wyoming.port)
-            self.wyoming = port_of(sockets)
-            listener = TcpListener(
-                sockets,
-                self._wyoming.serve,
-                max_connections=2 * config.server.max_sessions + 64,
-                send_timeout_s=config.server.send_timeout_s,
-            )
-            self._listeners.append(listener)
+        self._line = LinePort(config.line)
+        try:
+            self.wyoming = self._listen("Wyoming", config.wyoming, self._wyoming.serve)
+            """Wyoming's port; 0 if it is not served."""
+            self.line = self._listen("the line protocol", config.line, self._line.serve)
+            """The line protocol's, likewise."""
             if config.wyoming.zeroconf:
-                try:
-                    self._announcement = Announcement(config.wyoming.name, addresses_of(sockets), self.wyoming)
-                except ConfigError:
-                    for each in sockets:
-                        each.close()
-                    raise
+                addresses = addresses_of(self._listeners[0].sockets)
+                self._announcement = Announcement(config.wyoming.name, addresses, self.wyoming)
+        except BaseException:
+            for listener in self._listeners:
+                listener.close()
+            raise
 
     async def run(self) -> None:
         """Serve until the end, and those who are still there to theirs."""
@@ -55,6 +53,7 @@ class Ports:
 
     def open(self, house: House, entrance: Entrance) -> None:
         """Take sessions from now on: the model is loaded."""
+        self._line.open(entrance)
         self._wyoming.open(house, entrance)
 
     def end(self) -> None:
@@ -63,3 +62,19 @@ class Ports:
         for listener in self._listeners:
             listener.end()
         self._wyoming.end()
+
+    def _listen(
+        self, protocol: str, config: WyomingConfig | LineConfig, serve: Callable[[TcpWire], Awaitable[None]]
+    ) -> int:
+        """Bind a protocol's port if it is wanted, and return it."""
+        if not config.enabled:
+            return 0
+        sockets = open_tokenless_sockets(protocol, self._server, config.port)
+        listener = TcpListener(
+            sockets,
+            serve,
+            max_connections=2 * self._server.max_sessions + 64,
+            send_timeout_s=self._server.send_timeout_s,
+        )
+        self._listeners.append(listener)
+        return port_of(sockets)

@@ -75,6 +75,7 @@ class Server:
         Raises ConfigError for settings that cannot be, AddressError for an address that cannot be had.
         """
         config.session.check_languages(recognizer.card.languages)
+        config.line.check_language(recognizer.card.languages)
         check_wishes(config.microphone, recognizer.card)
         self.metrics = Metrics()
         self.governor = governor = Governor(
@@ -220,6 +221,8 @@ class Server:
         logger.info("%s", status, extra={"device": self._card.device, "precision": self._card.precision})
         if self.ports.wyoming:
             logger.info("Wyoming is served on %s port %d", self._config.server.host, self.ports.wyoming)
+        if self.ports.line:
+            logger.info("the line protocol is served on %s port %d", self._config.server.host, self.ports.line)
         self._notifier.ready(status)
         if on_ready is not None:
             on_ready(self.port)

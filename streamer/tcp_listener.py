@@ -25,7 +25,7 @@ class TcpListener:
         send_timeout_s: float,
     ) -> None:
         """`serve` has a connection as long as it wants; one more than `max_connections` is dropped at once."""
-        self._sockets = sockets
+        self.sockets = sockets
         self._serve = serve
         self._max_connections = max_connections
         self._send_timeout_s = send_timeout_s
@@ -36,12 +36,17 @@ class TcpListener:
         """Accept connections until `end`, then wait for those that are open."""
         async with asyncio.TaskGroup() as group:
             accept = partial(self._accept, group)
-            servers = [await asyncio.start_server(accept, sock=each, limit=READ_BYTES) for each in self._sockets]
+            servers = [await asyncio.start_server(accept, sock=each, limit=READ_BYTES) for each in self.sockets]
             try:
                 await self._ending.wait()
             finally:
                 for server in servers:
                     server.close()
+
+    def close(self) -> None:
+        """Let go of the sockets, if it is never run."""
+        for each in self.sockets:
+            each.close()
 
     def end(self) -> None:
         """Accept no more."""

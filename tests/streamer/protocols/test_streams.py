@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from model.recognizer import WhisperRecognizer
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples
-from streamer.config import Config, ServerConfig, WyomingConfig
+from streamer.config import Config, LineConfig, ServerConfig, WyomingConfig
 from streamer.protocols.table import PROTOCOLS
 from streamer.server import Server
 from tests.digits import errors, needs_recordings, say
@@ -32,7 +32,7 @@ PATHS = ("/v1/stream", REALTIME, LISTEN, VOSK, WHISPERLIVE, PATHLESS)
 SPEECH = np.concatenate([sentence(1, 2, 3), sentence(4, 5)])
 TOKEN = "a-token-that-nobody-guesses"
 GUARDED = ServerConfig(port=0, token=TOKEN)
-WITH_PORTS = Config(wyoming=WyomingConfig(enabled=True, port=0))
+WITH_PORTS = Config(wyoming=WyomingConfig(enabled=True, port=0), line=LineConfig(enabled=True, port=0))
 COMPLETED = "conversation.item.input_audio_transcription.completed"
 
 
@@ -136,14 +136,33 @@ async def wyoming_words(server: Server, speech: Samples = SPEECH) -> list[str]:
         return (await client.transcript(speech)).split()
 
 
-WORDS = (native_words, realtime_words, listen_words, vosk_words, whisperlive_words, pathless_words, wyoming_words)
+async def line_words(server: Server, speech: Samples = SPEECH) -> list[str]:
+    """And what comes out as lines."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.ports.line)
+    writer.write(s16(speech))
+    writer.write_eof()
+    lines = (await reader.read()).decode().splitlines()
+    writer.close()
+    return "".join(line.split(" ", 2)[2] for line in lines).split()
+
+
+WORDS = (
+    native_words,
+    realtime_words,
+    listen_words,
+    vosk_words,
+    whisperlive_words,
+    pathless_words,
+    wyoming_words,
+    line_words,
+)
 
 
 async def test_every_protocol_gives_the_same_words() -> None:
     async with running(recognizer=RippleRecognizer(), config=WITH_PORTS) as server:
         said = [await words(server) for words in WORDS]
 
-    assert said == [["w1", "w2", "w3", "w4", "w5"]] * (len(PROTOCOLS) + 1)
+    assert said == [["w1", "w2", "w3", "w4", "w5"]] * (len(PROTOCOLS) + 2)
 
 
 @needs_recordings
@@ -161,10 +180,11 @@ async def test_spoken_digits_are_the_same_words_in_lockstep_in_segments_and_in_t
             await vosk_words(server, "/vosk?language=en", said.audio),
             await whisperlive_words(server, "/", said.audio),
             await wyoming_words(server, said.audio),
+            await line_words(server, said.audio),
         ]
         server.stop()
 
-    assert heard[1:] == heard[:1] * 3
+    assert heard[1:] == heard[:1] * 4
     assert errors([word.strip(",.").lower() for word in heard[0]], list(said.words)) <= 1
 
 
