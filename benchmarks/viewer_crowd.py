@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 from urllib.request import urlopen
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -35,9 +38,11 @@ class Seen:
     close: int | None
 
 
-def run_crowd(port: int, crowd: Crowd) -> list[Seen]:
-    """Watch the session that begins next, to its end."""
-    return asyncio.run(watch(port, crowd))
+def run_crowd(port: int, crowd: Crowd) -> tuple[list[Seen], float]:
+    """Watch the session that begins next, to its end; return what was seen and the CPU seconds it took to see it."""
+    before = time.process_time()
+    seen = asyncio.run(watch(port, crowd))
+    return seen, time.process_time() - before
 
 
 async def watch(port: int, crowd: Crowd, session: str | None = None) -> list[Seen]:
@@ -70,18 +75,22 @@ def find(port: int) -> str | None:
 
 
 async def read(address: str) -> Seen:
-    """Watch to the end."""
-    commits: list[int] = []
-    partials, last = 0, ""
-    async with connect(address, compression=None, proxy=None) as socket:
-        try:
+    """Watch to the end; what came is looked at only then."""
+    texts: list[str | bytes] = []
+    async with connect(address, compression=None, proxy=None, ping_interval=None) as socket:
+        with suppress(ConnectionClosed):
             while True:
-                message = json.loads(await socket.recv())
-                last = message["type"]
-                if last == "watching":
-                    commits += [commit["id"] for commit in message["commits"]]
-                elif last == "commit":
-                    commits.append(message["id"])
-                partials += last == "partial"
-        except ConnectionClosed:
-            return Seen(tuple(commits), partials, last, socket.close_code)
+                texts.append(await socket.recv())
+    return sum_up([json.loads(text) for text in texts], socket.close_code)
+
+
+def sum_up(messages: list[dict[str, Any]], close: int | None) -> Seen:
+    """Return what a viewer's messages amount to."""
+    commits: list[int] = []
+    for message in messages:
+        if message["type"] == "watching":
+            commits += [commit["id"] for commit in message["commits"]]
+        elif message["type"] == "commit":
+            commits.append(message["id"])
+    kinds = [message["type"] for message in messages]
+    return Seen(tuple(commits), kinds.count("partial"), kinds[-1] if kinds else "", close)

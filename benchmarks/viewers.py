@@ -50,6 +50,8 @@ class Turns:
     """Delays of commits."""
     cpu: float = 0.0
     """CPU seconds of the daemon."""
+    viewing: float = 0.0
+    """CPU seconds of the viewers themselves."""
     audio: float = 0.0
     peak_mib: float = 0.0
     """Memory of the daemon at its most."""
@@ -137,8 +139,9 @@ def run_turn(daemon: Daemon, turns: Turns, task: Task, crowd: Crowd) -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool, Observer(daemon, crowd.stalled) as observer:
         watching = pool.submit(run_crowd, daemon.port, crowd) if crowd.viewers else None
         outcome = run_clients(daemon.address, [task], SessionConfig().update_interval_ms / 1000)[0]
-        seen = watching.result() if watching is not None else []
+        seen, viewing = watching.result() if watching is not None else ([], 0.0)
     add(turns, outcome, seen, observer)
+    turns.viewing += viewing
     turns.cpu += daemon.cpu_seconds() - cpu
 
 
@@ -178,6 +181,12 @@ def describe(unwatched: Turns, watched: Turns, crowd: Crowd, skipped: float, *, 
             "daemon's CPU per second of speech",
             unwatched.cpu / max(unwatched.audio, 1e-9),
             watched.cpu / max(watched.audio, 1e-9),
+            "s",
+        ),
+        row(
+            "viewers' own CPU per second of speech",
+            unwatched.viewing / max(unwatched.audio, 1e-9),
+            watched.viewing / max(watched.audio, 1e-9),
             "s",
         ),
         row("daemon's memory, peak", unwatched.peak_mib, watched.peak_mib, "MiB", 0),
