@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from streamer.connection import Connection
+from streamer.events import Warned
 from streamer.metrics import Metrics
 from streamer.protocols.commands import Close, ErrorCode, ProtocolError
 
@@ -77,6 +78,11 @@ class Admission:
             self._connections.remove(connection)
             if not self._connections:
                 self._empty.set()
+
+    def warn(self, warning: Warned) -> None:
+        """Tell all sessions."""
+        for connection in self._connections:
+            connection.warn(warning)
 
     async def drain(self, timeout_s: float) -> None:
         """Take no more streams, let those that are open finish, and cut off what is left after `timeout_s`."""

@@ -38,6 +38,15 @@ class CommitPolicyName(StrEnum):
     """That, or at first sight if the decoder was sure of it and looked well before the end of the audio."""
 
 
+class WorkerProcess(StrEnum):
+    """Where the recognizer runs."""
+
+    CHILD = "child"
+    """In a process of its own, which is started again when it dies or hangs."""
+    OWN = "own"
+    """In the daemon's, which ends with it."""
+
+
 class LogFormat(StrEnum):
     """How a log line looks."""
 
@@ -358,6 +367,23 @@ class LineConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerConfig:
+    """The process that recognises, and how long it may keep silent."""
+
+    process: WorkerProcess = WorkerProcess.CHILD
+    """child: the daemon outlives a recognizer that crashes or hangs; own: both are one process."""
+    heartbeat_timeout_s: float = 5.0
+    """Without a sign of life the process is killed and started again; it gives two a second."""
+    batch_timeout_s: float = 120.0
+    """Longest a batch may take; one that takes 20 times what is usual, and 10 s, is given up before."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require("worker.heartbeat_timeout_s", self.heartbeat_timeout_s, 1, 3600)
+        require("worker.batch_timeout_s", self.batch_timeout_s, 1, 3600)
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     """What the daemon says about itself."""
 
@@ -386,4 +412,5 @@ class Config:
     line: LineConfig = field(default_factory=LineConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
     microphone: MicrophoneConfig = field(default_factory=MicrophoneConfig)
+    worker: WorkerConfig = field(default_factory=WorkerConfig)
     log: LogConfig = field(default_factory=LogConfig)

@@ -24,6 +24,7 @@ from model.types import SAMPLE_RATE
 from streamer.config import ServerConfig
 from streamer.ending import GONE, AbandonedError, Ending, culprit, cut_short, fatal, internal
 from streamer.engine import Engine
+from streamer.events import Warned
 from streamer.governor import Governor
 from streamer.lobby import Lobby
 from streamer.logs import SESSION
@@ -115,6 +116,12 @@ class Connection:
         self.drain()
         if self._reader is not None:
             self._reader.cut()
+
+    def warn(self, warning: Warned) -> None:
+        """Tell the client something, if its session is open."""
+        if self._session is not None and not self._session.done:
+            self._session.notify(warning)
+            self._writer.wake()
 
     async def refuse(self, error: ProtocolError) -> None:
         """Say why the client is not served, and close."""

@@ -10,14 +10,16 @@ next attempt, while its session waits; it gets the best of all attempts. So a st
 holds up itself and no other.
 
 The line is bounded by the number of sessions, each of which has at most one request in it. A batch that fails is tried
-again row by row, so that only the guilty row's owner hears of it.
+again row by row, so that only the guilty row's owner hears of it; if the device itself is lost under a batch, likewise,
+as soon as there is another (`suspects.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from math import inf
 from time import monotonic
@@ -25,8 +27,9 @@ from time import monotonic
 from model.choice import best
 from model.types import DecodeRequest, Hypothesis, Recognizer
 from streamer.batch import Batch, BatchBound, EngineObserver
-from streamer.device import Device, DeviceThread
+from streamer.device import Device, DeviceLost, DeviceThread, RemoteRecognizer
 from streamer.lanes import Lane, Lanes, RequestSource, Ticket
+from streamer.suspects import Suspects
 
 logger = logging.getLogger(__name__)
 
@@ -40,28 +43,40 @@ class EngineError(Exception):
     """This request cannot be recognised; the cause is attached."""
 
 
+class ShunnedError(EngineError):
+    """A request of a stream that has taken the device down too often: it was not tried."""
+
+
+async def at_once() -> None:
+    """Wait for nothing."""
+
+
 class Engine:
     """Owner of the device. Everything but the recognizer's work happens on the event loop."""
 
     def __init__(
         self,
-        recognizer: Recognizer,
+        recognizer: Recognizer | RemoteRecognizer,
         max_batch: int,
         *,
         observers: Sequence[EngineObserver] = (),
         batch_seconds: Callable[[], float] = lambda: inf,
         clock: Callable[[], float] = monotonic,
         make_device: Callable[[str], Device] = DeviceThread,
+        available: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
         """`batch_seconds` says how long a batch should take at most; `clock` gives seconds, as sources' deadlines.
 
-        `make_device` makes what the recognizer runs on, for a name.
+        `make_device` makes what the recognizer runs on, for a name; `RemoteDevice` for a RemoteRecognizer.
+        `available` waits until the recognizer can be asked: its time is no batch's.
         """
         self._recognizer = recognizer
+        self._suspects = Suspects()
         self._observers = observers
         self._batch_seconds = batch_seconds
         self._clock = clock
         self._make_device = make_device
+        self._available = available
         self._bound = BatchBound(max_batch)
         self._lanes = Lanes()
         self._departed: list[str] = []
@@ -120,24 +135,16 @@ class Engine:
         while self._departed or not self.idle:
             departed, self._departed = self._departed, []
             for stream in departed:
+                self._suspects.forget(stream)
                 await device.run(self._recognizer.forget, stream)
+            await self._available()
             lane = self._lanes.next_lane()
             if lane is None:
                 continue
             tickets, requests = self._form_batch(lane)
             if not requests:
                 continue
-            undelivered = set(tickets)
-            try:
-                began = self._clock()
-                answers = await self._decode(device, requests)
-                self._account(lane, began, tickets, requests, answers)
-                for ticket, answer in zip(tickets, answers, strict=True):
-                    self._deliver(ticket, answer)
-                    undelivered.discard(ticket)
-            finally:
-                for ticket in undelivered:
-                    ticket.answer.cancel()
+            await self._decode(device, lane, tickets, requests)
 
     def _form_batch(self, lane: Lane) -> tuple[list[Ticket], list[DecodeRequest]]:
         """Take from a lane whom to serve now, and their requests."""
@@ -159,21 +166,67 @@ class Engine:
                 break
         return tickets, requests
 
-    async def _decode(self, device: Device, requests: list[DecodeRequest]) -> list[Hypothesis | EngineError]:
-        """Run a batch; if it fails, run its rows one by one, so that one stream's trouble stays its own."""
+    async def _decode(self, device: Device, lane: Lane, tickets: list[Ticket], requests: list[DecodeRequest]) -> None:
+        """Run a batch and deliver its answers; what fails together is run again row by row.
+
+        So one stream's trouble stays its own, and who has nothing to do with it has the answer before.
+        """
+        undelivered = set(tickets)
+        parts = deque(self._suspects.divide([request.stream for request in requests]))
+        try:
+            while parts:
+                rows = [row for row in parts.popleft() if not tickets[row].answer.done()]
+                if not rows:
+                    continue
+                concerned, asked = [tickets[row] for row in rows], [requests[row] for row in rows]
+                await self._available()
+                began = self._clock()
+                answers = await self._attempt(device, asked)
+                if answers is None:
+                    alone = self._suspects.divide([request.stream for request in asked])
+                    parts.extend([rows[row]] for part in alone for row in part)
+                    continue
+                self._account(lane, began, concerned, asked, answers)
+                for ticket, answer in zip(concerned, answers, strict=True):
+                    self._deliver(ticket, answer)
+                    undelivered.discard(ticket)
+        finally:
+            for ticket in undelivered:
+                ticket.answer.cancel()
+
+    async def _attempt(self, device: Device, requests: list[DecodeRequest]) -> list[Hypothesis | EngineError] | None:
+        """Run a batch once; return None if its rows are to be tried alone."""
+        streams = [request.stream for request in requests]
+        if self._suspects.is_shunned(streams[0]):  # and alone, as every suspect is
+            return [ShunnedError("recognition failed: this stream has taken it down too often")]
         try:
             answers = complete(await device.run(self._recognizer.transcribe, requests), requests)
-        except Exception as error:  # whatever the device raises, the other streams must go on
-            for observer in self._observers:
-                observer.batch_failed(len(requests))
-            if len(requests) == 1:
-                logger.exception("recognition failed", extra={"stream": requests[0].stream})
-                failure = EngineError(f"recognition failed: {error}")
-                failure.__cause__ = error
-                return [failure]
-            logger.warning("a batch of %d failed; its rows are tried one by one", len(requests))
-            return [answer for request in requests for answer in await self._decode(device, [request])]
+        except DeviceLost as error:
+            if not self._suspects.accuse(streams):
+                return None
+            return [self._fail(requests, error)]
+        except Exception as error:  # noqa: BLE001  # whatever the device raises, the other streams must go on
+            if len(requests) > 1:
+                self._count_failure(requests)
+                logger.warning("a batch of %d failed; its rows are tried one by one", len(requests))
+                return None
+            return [self._fail(requests, error)]
+        self._suspects.acquit(streams)
         return list(answers)
+
+    def _fail(self, requests: Sequence[DecodeRequest], error: Exception) -> EngineError:
+        """Return what the owner of a request hears that cannot be answered."""
+        self._count_failure(requests)
+        lost = isinstance(error, DeviceLost)  # then its own log line says where
+        extra = {"stream": requests[0].stream, "reason": str(error)}
+        logger.error("recognition failed", exc_info=None if lost else error, extra=extra)
+        failure = EngineError(f"recognition failed: {error}")
+        failure.__cause__ = error
+        return failure
+
+    def _count_failure(self, requests: Sequence[DecodeRequest]) -> None:
+        for observer in self._observers:
+            observer.batch_failed(len(requests))
 
     def _account(
         self,
@@ -185,6 +238,8 @@ class Engine:
     ) -> None:
         """Take note of a batch, for the size of the next ones and for whoever counts."""
         now = self._clock()
+        if isinstance(answers[0], ShunnedError):
+            return
         good = tuple(answer for answer in answers if isinstance(answer, Hypothesis))
         self._failures = 0 if good else self._failures + 1
         self.batches += 1

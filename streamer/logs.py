@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -45,6 +46,32 @@ def escape(words: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
+def traceback_of(record: logging.LogRecord) -> str:
+    """Return the traceback that goes with a record, of this process or of one that has told it; empty for none."""
+    if record.exc_info:
+        return logging.Formatter().formatException(record.exc_info)
+    return record.exc_text or ""
+
+
+def tell(
+    logger: logging.Logger,
+    level: int,
+    message: str,
+    fields: Mapping[str, Any],
+    *,
+    traceback: str = "",
+    created: float | None = None,
+) -> None:
+    """Log what another process has told, with its traceback, at the time at which it happened there."""
+    if not logger.isEnabledFor(level):
+        return
+    record = logger.makeRecord(logger.name, level, "", 0, message, (), None)
+    record.exc_text = traceback or None
+    record.created = created or record.created
+    vars(record).update((name, value) for name, value in fields.items() if name not in OWN)
+    logger.handle(record)
+
+
 class ConsoleFormatter(logging.Formatter):
     """Time, level, logger, message and fields; a traceback follows on lines that begin with a bar."""
 
@@ -52,9 +79,7 @@ class ConsoleFormatter(logging.Formatter):
         """Return the line."""
         pairs = "".join(f" {name}={escape(str(value))}" for name, value in fields(record).items())
         line = f"{moment(record)} {record.levelname:<7} {record.name}: {escape(record.getMessage())}{pairs}"
-        if not record.exc_info:
-            return line
-        traceback = self.formatException(record.exc_info).splitlines()
+        traceback = traceback_of(record).splitlines()
         return "\n".join([line, *(f"  | {escape(part)}" for part in traceback)])
 
 
@@ -65,6 +90,6 @@ class JsonFormatter(logging.Formatter):
         """Return the object: time, level, logger, message, session, fields, traceback."""
         line = {"time": moment(record), "level": record.levelname, "logger": record.name}
         line |= {"message": record.getMessage()} | fields(record)
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+        if traceback := traceback_of(record):
+            line["traceback"] = traceback
         return json.dumps(line, default=str)  # ASCII only: nothing in it can end a line or steer a terminal

@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, MutableMapping
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -16,41 +15,42 @@ from streamer.access import Access, Right
 from streamer.admission import Admission
 from streamer.config import Config, ConfigError, JournalConfig
 from streamer.connection import Connection
-from streamer.device import DeviceThread
+from streamer.device import DeviceThread, RemoteDevice
 from streamer.door import Door, Guests, bounds
 from streamer.endpoint import adjusted
-from streamer.engine import Engine, EngineError
+from streamer.engine import Engine, at_once
 from streamer.entrance import Entrance
 from streamer.governor import Governor
 from streamer.http.files import Files
 from streamer.http.routes import http_routes
 from streamer.journal.journal import Journal
 from streamer.listening import open_sockets, port_of
+from streamer.loading import Loading
 from streamer.lobby import Lobby
 from streamer.metrics import Metrics
 from streamer.own_microphone import OwnMicrophone, Source, check_wishes, default_source
 from streamer.ports import Ports
 from streamer.protocols.commands import Codec, Configure, ProtocolError
 from streamer.protocols.handshake import House
+from streamer.recovery import Recovery
 from streamer.routes import Routes
 from streamer.service import Notifier, inherited_sockets
 from streamer.session import Session
 from streamer.signals import signals, unwrapped
-from streamer.stall import StallDetector
+from streamer.stall import PATIENCE_S, StallDetector
 from streamer.step_metrics import StepMetrics
 from streamer.streams import Streams
 from streamer.tls import Certificate
 from streamer.transport import Listener, TransportConfig
-from streamer.trial import SILENCE, Trial, warm_up
+from streamer.trial import warm_up
 from streamer.vad import VoiceActivityDetector, WebRtcVad
 from streamer.watching.audience import Audience
 from streamer.watching.routes import watching_routes
 from streamer.wire import Wire
+from streamer.worker.supervisor import Supervisor
+from streamer.worker_metrics import WorkerMetrics
 
 logger = logging.getLogger(__name__)
-
-RETRY_S = 5.0
-"""Between attempts to recognise anything, once everything has failed."""
 
 
 class Server:
@@ -59,7 +59,7 @@ class Server:
     def __init__(
         self,
         config: Config,
-        recognizer: Recognizer,
+        recognizer: Recognizer | Supervisor,
         environment: MutableMapping[str, str],
         make_vad: Callable[[int], VoiceActivityDetector] = WebRtcVad,
         *,
@@ -68,6 +68,7 @@ class Server:
     ) -> None:
         """Take the settings and bind the sockets.
 
+        `recognizer` is in this process, or a Supervisor whose first child has loaded the model;
         `environment` holds the service manager's variables; `make_vad` makes a stream's detector for an aggressiveness;
         `ports` are those that are open already, and whose `run` is somebody else's; `make_source` makes the microphone
         for a device.
@@ -81,22 +82,35 @@ class Server:
         self.governor = governor = Governor(
             config.session, max_load=config.server.max_load, sessions=lambda: self.admission.count
         )
+        supervisor = recognizer if isinstance(recognizer, Supervisor) else None
         self.engine = Engine(
             recognizer,
             config.model.max_batch,
             observers=(self.metrics, governor),
             batch_seconds=lambda: governor.batch_seconds,
+            make_device=DeviceThread if supervisor is None else lambda _: RemoteDevice(),
+            available=at_once if supervisor is None else supervisor.available,
         )
+        self._recovery = recovery = Recovery(self.engine, supervisor)
         self.admission = Admission(
-            config.server.max_sessions, self._recognizing, self.metrics, lambda: governor.has_room
+            config.server.max_sessions,
+            self._recognizing,
+            self.metrics,
+            lambda: governor.has_room and recovery.has_memory,
         )
+        recovery.on_restart = self.admission.warn
         self._config = config
         self._card = recognizer.card
         self._make_vad = make_vad
         self._warm = False
         self._stop = asyncio.Event()
         self._notifier = Notifier(environment)
-        self._stalls = StallDetector(lambda: self.admission.waiting or self.files.waiting, lambda: self.engine.batches)
+        self._stalls = StallDetector(
+            lambda: self.admission.waiting or self.files.waiting,
+            lambda: self.engine.batches,
+            # A supervisor mends what it can first.
+            patience_s=PATIENCE_S if supervisor is None else max(PATIENCE_S, 2 * config.worker.batch_timeout_s),
+        )
         access = Access.of(config.server)
         self.certificate = Certificate.of(config.server)
         """What the port shows to who connects; None where it speaks without TLS."""
@@ -142,6 +156,8 @@ class Server:
         self._lobby = Lobby(self.journal, config.server.resume_s, config.server.max_sessions)
         if counts := getattr(recognizer, "step_counts", None):
             self.metrics.registry.register(StepMetrics(counts))
+        if supervisor is not None:
+            self.metrics.registry.register(WorkerMetrics(supervisor))
 
     def _open_journal(self, config: JournalConfig) -> Journal:
         try:
@@ -171,7 +187,7 @@ class Server:
                 await self._warm_up()
                 watchdog = group.create_task(self._notifier.watch(self._alive))
                 microphone = group.create_task(self.microphone.run()) if self.microphone else None
-                healer = group.create_task(self._try_again())
+                healer = group.create_task(self._recovery.run())
                 renewal = group.create_task(self._renew())
                 listener = group.create_task(self._listener.serve(self._sockets))
                 if self._runs_ports:
@@ -193,19 +209,11 @@ class Server:
         logger.info("stopped")
 
     def _recognizing(self) -> bool:
-        return self._warm and self._alive()
+        return self._warm and self._alive() and self._recovery.serving
 
     def _alive(self) -> bool:
         """Whether the daemon does its work; asked from the event loop, so a stuck loop does not ask."""
         return self.engine.ready and not self._stalls.stalled()
-
-    async def _try_again(self) -> None:
-        """Find out whether recognition works again after it did not: nobody else is let in to try."""
-        while True:
-            await asyncio.sleep(RETRY_S)
-            if not self.engine.ready:
-                with suppress(EngineError):  # the engine has logged it
-                    await self.engine.transcribe(Trial(SILENCE))
 
     async def _warm_up(self) -> None:
         """Decode before anybody is let in. Raises EngineError if the model cannot."""
@@ -288,35 +296,38 @@ class Server:
 
 async def serve(
     config: Config,
-    recognizer: Recognizer,
+    recognizer: Recognizer | Supervisor,
     *,
     on_ready: Callable[[int], None] | None = None,
+    make_vad: Callable[[int], VoiceActivityDetector] = WebRtcVad,
     ports: Ports | None = None,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT has drained it; a second signal ends it at once.
 
-    Returns when it ended as asked. Raises ConfigError, AddressError for an address that cannot be had, EngineError for
-    a model that does not decode.
+    `recognizer`, `make_vad` and `ports` as `Server` takes them. Returns when it ended as asked. Raises ConfigError,
+    AddressError for an address that cannot be had, EngineError for a model that does not decode.
     """
-    server = Server(config, recognizer, os.environ, ports=ports)
+    server = Server(config, recognizer, os.environ, make_vad, ports=ports)
     with signals(server.stop, server.certificate.reload if server.certificate else None), unwrapped():
         await server.run(on_ready)
 
 
 async def load_and_serve(
-    config: Config, house: House, load: Callable[[], Recognizer], *, on_ready: Callable[[int], None] | None = None
+    config: Config,
+    house: House,
+    load: Loading,
+    *,
+    on_ready: Callable[[int], None] | None = None,
+    make_vad: Callable[[int], VoiceActivityDetector] = WebRtcVad,
 ) -> None:
     """Load the model, then run the daemon as `serve` does; those of its ports that can are open from the beginning.
 
     `house` is what can be said of the model before. Raises what `load` raises, and what `serve` does.
     """
     ports = Ports(config, house)
-    loader = DeviceThread("loader")
     with unwrapped():
         async with asyncio.TaskGroup() as group:
             group.create_task(ports.run())
-            try:
-                recognizer = await loader.run(load)
-            finally:
-                loader.stop()
-            await serve(config, recognizer, on_ready=on_ready, ports=ports)
+            with unwrapped():
+                async with load() as recognizer:
+                    await serve(config, recognizer, on_ready=on_ready, make_vad=make_vad, ports=ports)

@@ -132,6 +132,10 @@ class Session:
             self._stride = interval
             self._narrator.tell(Paced(interval))
 
+    def notify(self, warning: Warned) -> None:
+        """Say this now, also after the input has ended."""
+        self._narrator.tell(warning)
+
     def receive_audio(self, samples: Samples) -> None:
         """Take the next samples, (n,) float32 mono at 16 kHz in [-1, 1].
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from importlib import import_module, resources
 from pathlib import Path
 from typing import cast
@@ -12,6 +11,7 @@ from model.languages import LANGUAGES
 from model.types import Recognizer, Transcriber
 from streamer.commands.complaints import complain
 from streamer.config import ModelConfig
+from streamer.loading import build_recognizer
 from streamer.protocols.handshake import House
 
 CANTONESE = "yue"
@@ -23,18 +23,10 @@ def load_recognizer(config: ModelConfig) -> Recognizer:
 
     Raises ModelError for a model, a device or a precision that cannot be had.
     """
-    recognizer_class = import_module("model.recognizer").WhisperRecognizer  # torch takes seconds to import
-    recognizer = recognizer_class.load(
-        name=config.name,
-        device=config.device,
-        precision=config.precision,
-        threads=config.threads or spare_cores(),
-        encoder_context=config.encoder_context,
-        offline=config.offline,
-    )
-    if recognizer.notice:
-        complain(recognizer.notice)
-    return cast("Recognizer", recognizer)
+    recognizer = build_recognizer(config)
+    if notice := getattr(recognizer, "notice", ""):
+        complain(notice)
+    return recognizer
 
 
 def foreseen(config: ModelConfig) -> House:
@@ -64,9 +56,3 @@ def load_transcriber(config: ModelConfig) -> Transcriber:
     if transcriber.notice:
         complain(transcriber.notice)
     return cast("Transcriber", transcriber)
-
-
-def spare_cores() -> int:
-    """Count the cores this process may use, without one for the event loop."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(allowed - 1, 1)

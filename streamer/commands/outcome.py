@@ -11,6 +11,7 @@ from streamer.capture.portaudio import AudioUnavailable
 from streamer.config import ConfigError
 from streamer.engine import EngineError
 from streamer.listening import AddressError
+from streamer.worker.supervisor import WorkerError
 
 
 class Exit(IntEnum):
@@ -41,6 +42,7 @@ EXPECTED: dict[type[Exception], Exit] = {
     AudioUnavailable: Exit.UNAVAILABLE,
     Unreachable: Exit.UNAVAILABLE,
     EngineError: Exit.FAILED,
+    WorkerError: Exit.FAILED,
     StreamError: Exit.FAILED,
     ConnectionLost: Exit.FAILED,
     FileError: Exit.FAILED,

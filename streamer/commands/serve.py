@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from typing import Annotated
@@ -12,14 +14,19 @@ from cyclopts import Parameter
 
 from streamer import logs
 from streamer.access import Access, Right
+from streamer.commands.complaints import complain
 from streamer.commands.loading import foreseen, load_recognizer
 from streamer.commands.outcome import Exit
-from streamer.config import Config, ServerConfig
+from streamer.config import Config, ServerConfig, WorkerProcess
 from streamer.door import raise_descriptors
 from streamer.listening import open_sockets
+from streamer.loading import Loading, in_child, on_thread
 from streamer.tls import Certificate
+from streamer.vad import VoiceActivityDetector, WebRtcVad
 
 DEFAULTS = Config()
+WORKER = (sys.executable, "-P", "-m", "streamer.worker")
+"""The program of the recognizer's process; -P, for a folder named model where the daemon was started is not ours."""
 
 
 def serve(*, settings: Annotated[Config, Parameter(name="*")] = DEFAULTS) -> int:
@@ -32,13 +39,33 @@ def serve(*, settings: Annotated[Config, Parameter(name="*")] = DEFAULTS) -> int
     Args:
         settings: Everything.
     """
+    return run_daemon(settings)
+
+
+def run_daemon(
+    settings: Config,
+    worker: Sequence[str] = WORKER,
+    make_vad: Callable[[int], VoiceActivityDetector] = WebRtcVad,
+) -> int:
+    """Run the daemon with these settings; return its exit code.
+
+    worker: what becomes the recognizer's process, see `streamer.worker.host.main`; make_vad: as `Server` takes it.
+    """
     logs.configure(settings.log)
     check_address(settings.server)
     raise_descriptors(settings)
     run = import_module("streamer.server").load_and_serve  # the web framework, which no other command needs
-    load = partial(load_recognizer, settings.model)
-    asyncio.run(run(settings, foreseen(settings.model), load, on_ready=partial(announce, settings.server)))
+    ready = partial(announce, settings.server)
+    load = recognizer_for(settings, worker)
+    asyncio.run(run(settings, foreseen(settings.model), load, on_ready=ready, make_vad=make_vad))
     return Exit.OK
+
+
+def recognizer_for(settings: Config, worker: Sequence[str]) -> Loading:
+    """Return what loads the recognizer where it is to run."""
+    if settings.worker.process is WorkerProcess.OWN:
+        return partial(on_thread, partial(load_recognizer, settings.model))
+    return partial(in_child, settings, worker, complain)
 
 
 def check_address(config: ServerConfig) -> None:

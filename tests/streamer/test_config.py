@@ -16,7 +16,6 @@ from streamer.commands import serve as serve_command
 from streamer.commands.outcome import Exit
 from streamer.commands.settings import full_names
 from streamer.config import Config, ConfigError, EncoderContext, LogFormat, ModelConfig, ServerConfig
-from tests.fakes import LevelRecognizer
 
 Settings = Callable[..., Config]
 
@@ -31,7 +30,6 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
 
     monkeypatch.setattr(serve_command, "import_module", lambda _: SimpleNamespace(load_and_serve=load_and_serve))
     monkeypatch.setattr(serve_command, "foreseen", lambda _: None)
-    monkeypatch.setattr(serve_command, "load_recognizer", lambda _: LevelRecognizer())
     monkeypatch.setattr(serve_command, "check_address", lambda _: None)
     monkeypatch.setattr(logs, "configure", lambda _: None)
 
@@ -105,7 +103,7 @@ def test_every_setting_can_be_made_in_the_environment(settings, monkeypatch):
         "STREAMER_SESSION_COMMIT_POLICY": "agreement", "STREAMER_SESSION_ATTENTION_PROBABILITY": "0.5",
         "STREAMER_HTTP_HANGOVER_MS": "900", "STREAMER_HTTP_MAX_UPLOAD_BYTES": "5000",
         "STREAMER_JOURNAL_DURABILITY": "normal", "STREAMER_JOURNAL_MAX_BYTES": "2000000",
-        "STREAMER_MICROPHONE_TASK": "translate",
+        "STREAMER_MICROPHONE_TASK": "translate", "STREAMER_WORKER_PROCESS": "own",
     }  # fmt: skip
     for section, kind in get_type_hints(Config).items():
         for name, hint in get_type_hints(kind).items():

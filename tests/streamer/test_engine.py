@@ -13,8 +13,10 @@ import pytest
 
 from model.types import DecodeRequest, Hypothesis
 from streamer.batch import Batch
+from streamer.device import DeviceLost
 from streamer.engine import MOST_ATTEMPTS, Engine, EngineError
 from streamer.lanes import Lane
+from streamer.suspects import MOST_CONVICTIONS, MOST_LOST
 from tests.fakes import LevelRecognizer, speak
 
 
@@ -307,13 +309,13 @@ async def test_the_request_of_a_later_attempt_is_that_of_the_first():
 
 
 async def test_another_attempt_that_fails_leaves_what_the_first_came_to():
-    class Fragile(Doubtful):
+    class Brittle(Doubtful):
         def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
             if batch[0].attempt:
                 raise RuntimeError("out of memory")
             return super().transcribe(batch)
 
-    async with running(Engine(Fragile(a=4), 8)) as engine:
+    async with running(Engine(Brittle(a=4), 8)) as engine:
         answer = await engine.transcribe(Source("a"))
 
         assert answer is not None
@@ -426,3 +428,104 @@ async def test_a_batch_takes_no_more_than_its_time_allows():
 
     assert sizes[0] < 10
     assert engine.idle
+
+
+class Fragile(LevelRecognizer):
+    """Its device is lost under every batch that holds a stream called poison, and under as many more as is said."""
+
+    def __init__(self, accidents: int = 0) -> None:
+        super().__init__()
+        self.accidents = accidents
+        self.served: list[list[str]] = []
+
+    def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
+        self.served.append([request.stream for request in batch])
+        self.accidents -= 1
+        if self.accidents >= 0 or "poison" in self.served[-1]:
+            raise DeviceLost("it crashed")
+        return super().transcribe(batch)
+
+
+async def test_when_the_device_is_lost_the_innocent_are_answered_before_the_guilty_can_lose_it_again():
+    recognizer = Fragile()
+    async with running(Engine(recognizer, 8)) as engine:
+        names = ["poison", "a", "b"]
+        answers = await asyncio.gather(*(engine.transcribe(Source(name)) for name in names), return_exceptions=True)
+
+        assert [type(answer) for answer in answers] == [EngineError, Hypothesis, Hypothesis]
+        assert recognizer.served[0] == names
+        assert all(len(batch) == 1 for batch in recognizer.served[1:])
+
+        recognizer.served.clear()
+        await asyncio.gather(*(engine.transcribe(Source(name)) for name in names), return_exceptions=True)
+
+        assert recognizer.served == [["a", "b"], *[["poison"]] * MOST_LOST], "a suspect has no company"
+
+
+async def test_a_device_that_is_lost_by_accident_costs_no_request():
+    recognizer = Fragile(accidents=2)
+    async with running(Engine(recognizer, 8)) as engine:
+        answers = await asyncio.gather(*(engine.transcribe(Source(name)) for name in "abc"))
+        await asyncio.gather(*(engine.transcribe(Source(name)) for name in "abc"))
+
+    assert all(answers)
+    assert recognizer.served[-1] == ["a", "b", "c"], "nobody is suspected any more"
+
+
+async def test_a_stream_that_loses_the_device_again_and_again_is_not_tried_any_more():
+    recognizer = Fragile()
+    async with running(Engine(recognizer, 8)) as engine:
+        for _ in range(MOST_CONVICTIONS + 3):
+            with pytest.raises(EngineError):
+                await engine.transcribe(Source("poison"))
+
+        assert len(recognizer.served) < MOST_LOST * MOST_CONVICTIONS
+        assert await engine.transcribe(Source("a")) is not None
+
+
+async def test_whoever_has_left_meanwhile_is_not_tried_again_after_a_loss():
+    class Slow(Gate):
+        def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
+            answers = super().transcribe(batch)
+            if len(batch) > 1:
+                raise DeviceLost("it crashed")
+            return answers
+
+    recognizer = Slow()
+    async with running(Engine(recognizer, 8)) as engine, asyncio.TaskGroup() as group:
+        group.create_task(engine.transcribe(Source("first")))
+        await recognizer.entered.get()
+        gone = group.create_task(engine.transcribe(Source("gone")))
+        group.create_task(engine.transcribe(Source("a")))
+        await asyncio.sleep(0)
+        recognizer.let.release()
+        assert await recognizer.entered.get() == ["gone", "a"]
+        gone.cancel()
+        await asyncio.sleep(0)
+        recognizer.let.release(2)
+
+        assert await recognizer.entered.get() == ["a"]
+
+
+async def test_the_time_without_a_device_is_no_batchs():
+    class Ear:
+        def __init__(self) -> None:
+            self.seconds: list[float] = []
+
+        def batch_done(self, batch: Batch) -> None:
+            self.seconds.append(batch.seconds)
+
+        def batch_failed(self, size: int) -> None:
+            raise AssertionError(size)
+
+    ear, now = Ear(), 0.0
+
+    async def available() -> None:
+        nonlocal now
+        now += 100.0
+
+    engine = Engine(Fragile(accidents=1), 8, observers=(ear,), clock=lambda: now, available=available)
+    async with running(engine):
+        await engine.transcribe(Source("a"))
+
+    assert ear.seconds == [0.0]

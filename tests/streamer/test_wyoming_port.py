@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from model.types import Recognizer
 from streamer.config import Config, ConfigError, ServerConfig, WyomingConfig
 from streamer.listening import AddressError
+from streamer.loading import on_thread
 from streamer.ports import Ports
 from streamer.protocols.handshake import House
 from streamer.protocols.wyoming_events import WyomingEvent, write
@@ -230,7 +232,9 @@ async def test_questions_are_answered_while_the_model_is_loaded_and_speech_is_no
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         running = group.create_task(
-            load_and_serve(config, House("tiny", ("en", "fr")), model.load, on_ready=lambda _: ready.set())
+            load_and_serve(
+                config, House("tiny", ("en", "fr")), partial(on_thread, model.load), on_ready=lambda _: ready.set()
+            )
         )
         try:
             heard = await ask_early(unused_tcp_port)
@@ -261,7 +265,7 @@ async def test_a_model_that_cannot_be_loaded_ends_the_daemon_as_it_says() -> Non
     model = SlowModel(failure=LookupError("no such model"))
     model.loaded.set()
     with pytest.raises(LookupError, match="no such model"):
-        await load_and_serve(Config(server=LOCAL, wyoming=WYOMING), HOUSE, model.load)
+        await load_and_serve(Config(server=LOCAL, wyoming=WYOMING), HOUSE, partial(on_thread, model.load))
 
 
 @pytest.mark.parametrize("settings", [{"token": "secret"}, {}])

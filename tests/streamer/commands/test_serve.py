@@ -16,7 +16,7 @@ from tests.streamer.commands.console import one_line
 
 
 def test_a_port_that_is_taken_is_told_before_a_model_is_loaded(monkeypatch, capsys):
-    monkeypatch.setattr(serve, "load_recognizer", lambda _: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(serve, "recognizer_for", lambda *_: pytest.fail("the model was loaded"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
@@ -26,7 +26,7 @@ def test_a_port_that_is_taken_is_told_before_a_model_is_loaded(monkeypatch, caps
 
 
 def test_an_open_address_without_a_token_is_refused_before_a_model_is_loaded(monkeypatch, capsys):
-    monkeypatch.setattr(serve, "load_recognizer", lambda _: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(serve, "recognizer_for", lambda *_: pytest.fail("the model was loaded"))
 
     assert run(["serve", "--host", "0.0.0.0", "--port", "0"]) == Exit.CONFIGURATION
 
@@ -34,7 +34,7 @@ def test_an_open_address_without_a_token_is_refused_before_a_model_is_loaded(mon
 
 
 def test_a_bad_certificate_ends_the_daemon_with_78_before_a_model_is_loaded(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(serve, "load_recognizer", lambda _: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(serve, "recognizer_for", lambda *_: pytest.fail("the model was loaded"))
     mine, other = (issue(tmp_path, trustme.CA(), name) for name in ("mine", "other"))
     flags = ["--server.tls-certificate", str(mine.certificate), "--server.tls-key", str(other.key)]
 

@@ -1,0 +1,69 @@
+"""What is done when recognition fails: who is told, who is let in meanwhile, what is tried."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+from streamer.engine import Engine, EngineError
+from streamer.events import Warned
+from streamer.trial import SILENCE, Trial
+from streamer.worker.causes import Cause, Loss
+from streamer.worker.supervisor import Supervisor
+
+RETRY_S = 5.0
+"""Between attempts to recognise anything, once everything has failed."""
+MEMORY_PAUSE_S = 60.0
+"""No new streams for as long after a recognizer ran out of memory."""
+RESTARTED = Warned("engine_restarted", "recognition is started again; captions go on where they were")
+
+
+class Recovery:
+    """Of one server's recognition."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        supervisor: Supervisor | None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        """`supervisor` keeps the recognizer's process, if it has one; `clock` gives seconds."""
+        self._engine = engine
+        self._supervisor = supervisor
+        self._clock = clock
+        self._closed_until = clock()
+        self.on_restart: Callable[[Warned], None] = lambda _: None
+        """Hears what is to be said to all clients."""
+        if supervisor is not None:
+            supervisor.on_loss = self._lose
+
+    @property
+    def serving(self) -> bool:
+        """Whether there is a recognizer to ask."""
+        return self._supervisor is None or self._supervisor.serving
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether, as far as is known, one more stream would not be one too many."""
+        return self._clock() >= self._closed_until
+
+    async def run(self) -> None:
+        """Find out whether recognition works again after it did not: nobody else is let in to try.
+
+        Where it does not, and runs in a process of its own, that is replaced.
+        """
+        while True:
+            await asyncio.sleep(RETRY_S)
+            if self._engine.ready:
+                continue
+            try:
+                await self._engine.transcribe(Trial(SILENCE))
+            except EngineError:  # the engine has logged it
+                if self._supervisor is not None:
+                    self._supervisor.renew("every request failed")
+
+    def _lose(self, loss: Loss) -> None:
+        if loss.cause is Cause.MEMORY:
+            self._closed_until = self._clock() + MEMORY_PAUSE_S
+        self.on_restart(RESTARTED)

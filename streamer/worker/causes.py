@@ -1,0 +1,56 @@
+"""Why a child was lost."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """A closed set, for metrics."""
+
+    KILLED = "killed"
+    """By SIGKILL that was not ours: the kernel short of memory, or somebody."""
+    CRASHED = "crashed"
+    """By another signal."""
+    EXITED = "exited"
+    """It ended by itself without a word."""
+    HUNG = "hung"
+    """It gave no sign of life."""
+    OVERDUE = "overdue"
+    """A batch took far too long."""
+    MEMORY = "memory"
+    """One request alone did not fit into memory."""
+    DEVICE = "device"
+    """The device failed in a way that only a new process mends."""
+    FAILING = "failing"
+    """Every request failed."""
+    REFUSED = "refused"
+    """The model could not be loaded again."""
+    GARBLED = "garbled"
+    """It said what cannot be understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The end of a child that should have lived."""
+
+    cause: Cause
+    detail: str
+    """One line for people."""
+    traceback: str = ""
+    """Of the child, if it could tell."""
+
+
+def loss_of(status: int | None) -> Loss:
+    """Explain an exit status as `subprocess` gives it; None if it is not known."""
+    if status is None:
+        return Loss(Cause.GARBLED, "it closed its connection and did not end")
+    if status >= 0:
+        return Loss(Cause.EXITED, f"it ended with status {status}")
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return Loss(Cause.KILLED if -status == signal.SIGKILL else Cause.CRASHED, f"it was ended by {name}")

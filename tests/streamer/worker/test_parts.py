@@ -1,0 +1,160 @@
+"""What needs no process."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from streamer.worker.backoff import Backoff
+from streamer.worker.block import Block, anonymous_file
+from streamer.worker.causes import Cause, loss_of
+from streamer.worker.child import environment
+from streamer.worker.errors import FATAL, MOST_LINES, ErrorOutput
+from streamer.worker.halving import BATCHES_UNTIL_MORE, Halving
+from streamer.worker.limits import BatchAllowance, Limits
+from streamer.worker.trouble import Trouble, trouble_of
+from tests.fakes import LevelRecognizer
+from tests.streamer.worker.processes import request
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch's."""
+
+
+class AcceleratorError(RuntimeError):
+    """As torch's."""
+
+
+@pytest.mark.parametrize(
+    ("error", "trouble"),
+    [
+        (OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB"), Trouble.MEMORY),
+        (MemoryError(), Trouble.MEMORY),
+        (RuntimeError("could not create a memory object"), Trouble.MEMORY),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), Trouble.MEMORY),
+        (RuntimeError("CUDA error: out of memory"), Trouble.MEMORY),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), Trouble.MEMORY),
+        (RuntimeError("CUDA error: device-side assert triggered"), Trouble.DEVICE),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), Trouble.DEVICE),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"), Trouble.DEVICE),
+        (AcceleratorError("unspecified launch failure"), Trouble.DEVICE),
+        (RuntimeError("could not create a primitive"), Trouble.REQUEST),
+        (ValueError("audio must be finite, got out of memory"), Trouble.REQUEST),
+        (RuntimeError("shape mismatch"), Trouble.REQUEST),
+    ],
+)
+def test_errors_are_told_apart_by_what_helps(error, trouble):
+    assert trouble_of(error) is trouble
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [(0, Cause.EXITED), (3, Cause.EXITED), (-9, Cause.KILLED), (-11, Cause.CRASHED), (-64, Cause.CRASHED)],
+)
+def test_an_exit_status_is_explained(status, cause):
+    assert loss_of(status).cause is cause
+
+
+def test_pauses_grow_to_a_minute_and_begin_anew_after_an_answer():
+    backoff = Backoff()
+
+    assert [backoff.pause() for _ in range(11)] == [0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+    backoff.succeed()
+    assert backoff.pause() == 0
+
+
+def test_a_batch_is_allowed_what_its_like_have_taken_and_much_more():
+    allowance = BatchAllowance(Limits(batch_s=100, least_batch_s=1))
+
+    assert allowance.seconds(10) == 100, "of the first nothing is known"
+    allowance.learn(10, 1.0)
+    assert allowance.seconds(10) == pytest.approx(20)
+    assert allowance.seconds(0.1) == 1
+    assert allowance.seconds(1000) == 100
+    allowance.miss()
+    assert allowance.seconds(10) == pytest.approx(40), "the machine may be slow"
+    allowance.learn(10, 0.5)
+    assert allowance.seconds(10) == pytest.approx(20, rel=0.05), "the slowest fades"
+
+
+def test_both_sides_of_a_block_see_the_same_samples_and_the_copy_is_ones_own():
+    descriptor = anonymous_file(1)
+    ours, theirs = Block(descriptor, 1), Block(descriptor, 1)
+    os.close(descriptor)
+    one, two = np.arange(5, dtype=np.float32), np.ones(3, dtype=np.float32)
+    places = ours.put(one), ours.put(two)
+    copies = [theirs.take(np.ndarray, place) for place in places]
+    ours.clear()
+    ours.put(np.full(8, 9.0, dtype=np.float32))
+
+    assert [copy.tolist() for copy in copies] == [one.tolist(), two.tolist()]
+
+
+class Cramped(LevelRecognizer):
+    """Has memory for so many rows."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def transcribe(self, batch):
+        self.batches.append(len(batch))
+        if len(batch) > self.room:
+            raise OutOfMemoryError("CUDA out of memory")
+        return [None] * len(batch)
+
+
+def test_after_a_batch_was_halved_the_next_ones_are_small_at_once_and_grow_again_later():
+    recognizer = Cramped(3)
+    halving = Halving(recognizer)
+    batch = [request()] * 8
+    assert halving.transcribe(batch) == [None] * 8
+    assert recognizer.batches == [8, 4, 2, 2, 2, 2]
+
+    recognizer.batches.clear()
+    recognizer.room = 8
+    for _ in range(BATCHES_UNTIL_MORE // 4):
+        halving.transcribe(batch)
+
+    assert recognizer.batches[:4] == [2, 2, 2, 2]
+    assert recognizer.batches[-2:] == [4, 4]
+
+
+def test_a_single_row_that_does_not_fit_is_an_error():
+    with pytest.raises(OutOfMemoryError):
+        Halving(Cramped(0)).transcribe([request()] * 4)
+
+
+def test_a_recognizer_that_answers_too_few_is_an_error():
+    class Mute(LevelRecognizer):
+        def transcribe(self, batch):
+            return []
+
+    with pytest.raises(RuntimeError, match="answered 0 of 1"):
+        Halving(Mute()).transcribe([request()])
+
+
+async def test_a_flood_on_standard_error_is_shown_in_part_and_last_words_are_kept(caplog):
+    import asyncio
+
+    stream = asyncio.StreamReader(limit=100)
+    stream.feed_data(b"x" * 1000 + b"\n")
+    stream.feed_data(b"a line\n" * (2 * MOST_LINES))
+    stream.feed_data(f"{FATAL}: Segmentation fault\n  at \x1b[31m home\n".encode())
+    stream.feed_eof()
+    output = ErrorOutput()
+    await output.read(stream)
+
+    assert len(caplog.records) == MOST_LINES
+    assert output.last_words == f"{FATAL}: Segmentation fault\n  at \x1b[31m home"
+
+
+def test_the_daemons_own_variables_stay_with_it():
+    assert environment({"HOME": "/", "STREAMER_SERVER_TOKEN": "x", "LISTEN_FDS": "1"}) == {"HOME": "/"}
+
+
+def test_a_signal_that_is_unknown_has_a_number():
+    assert str(signal.SIGRTMAX) in loss_of(-signal.SIGRTMAX).detail or "SIGRTMAX" in loss_of(-signal.SIGRTMAX).detail
