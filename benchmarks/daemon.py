@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from socket import create_server
@@ -58,10 +58,13 @@ class Daemon:
 
 
 @contextmanager
-def running_daemon(model: str, *flags: str) -> Iterator[Daemon]:
-    """Start a daemon on a free port, and stop it with SIGTERM. Raises DaemonError with what it said."""
+def running_daemon(model: str, *flags: str, program: Sequence[str] = ("-m", "streamer", "serve")) -> Iterator[Daemon]:
+    """Start a daemon on a free port, and stop it with SIGTERM. Raises DaemonError with what it said.
+
+    program: what is to be run by Python, and takes the daemon's flags.
+    """
     port = _free_port()
-    command = [sys.executable, "-m", "streamer", "serve", "--model", model, "--server.port", str(port), *flags]
+    command = [sys.executable, *program, "--model.name", model, "--server.port", str(port), *flags]
     with TemporaryFile("w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=os.environ)
         try:
