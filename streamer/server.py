@@ -154,10 +154,14 @@ class Server:
         self.metrics.sessions.set_function(lambda: self.admission.count)
         self.journal: Journal = self._open_journal(config.journal)
         self._lobby = Lobby(self.journal, config.server.resume_s, config.server.max_sessions)
+        self._show_recognizer(recognizer)
+
+    def _show_recognizer(self, recognizer: Recognizer | Supervisor) -> None:
+        """Have the metrics show what only some recognizers have."""
         if counts := getattr(recognizer, "step_counts", None):
             self.metrics.registry.register(StepMetrics(counts))
-        if supervisor is not None:
-            self.metrics.registry.register(WorkerMetrics(supervisor))
+        if isinstance(recognizer, Supervisor):
+            self.metrics.registry.register(WorkerMetrics(recognizer))
 
     def _open_journal(self, config: JournalConfig) -> Journal:
         try:
