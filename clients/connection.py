@@ -35,6 +35,7 @@ SENT_BYTES = 65_536
 
 FromServer: TypeAlias = (
     messages.Ready
+    | messages.Ack
     | messages.SpeechStarted
     | messages.Partial
     | messages.Commit
@@ -78,6 +79,11 @@ class ConnectionLost(Exception):  # noqa: N818 (what happened, not whose error i
 class Unreachable(Exception):  # noqa: N818 (what is the matter with the server)
     """No stream could be opened at this address."""
 
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+        """HTTP status of the refusal; 0 if nobody answered."""
+
 
 class Socket(Protocol):
     """What a stream needs of a connection. Both methods raise ConnectionLost, or websockets' ConnectionClosed."""
@@ -116,7 +122,7 @@ class Stream:
         Waits while the server is behind. None at all, sent now and then, keeps a stream open through a long silence.
         Raises ConnectionLost if the connection has ended (iterating says why), ValueError for samples if not PCM.
         """
-        data = audio if isinstance(audio, bytes) else self._encode(audio)
+        data = audio if isinstance(audio, bytes) else encoded(audio, self._encoding)
         for begin in range(0, max(len(data), 1), SENT_BYTES):
             await self._send(data[begin : begin + SENT_BYTES])
 
@@ -145,15 +151,6 @@ class Stream:
         except websockets.ConnectionClosed as error:
             raise ConnectionLost(_how_it_closed(error)) from error
 
-    def _encode(self, samples: Samples) -> bytes:
-        match self._encoding:
-            case Encoding.PCM_S16LE:
-                return pcm_s16le(samples)
-            case Encoding.PCM_F32LE:
-                return samples.astype("<f4").tobytes()
-            case _:
-                raise ValueError(f"samples can be sent as pcm_s16le or pcm_f32le, not as {self._encoding}")
-
 
 @asynccontextmanager
 async def connect(
@@ -181,15 +178,48 @@ async def connect(
     """
     wanted = list(languages), list(hotwords)
     start = messages.Start(sample_rate, encoding, channels, language, task, prompt, partials, words, *wanted)
+    async with dial(url, start, token=token, ca_file=ca_file, open_timeout_s=open_timeout_s) as stream:
+        yield stream
+
+
+@asynccontextmanager
+async def dial(
+    url: str,
+    start: messages.Start,
+    *,
+    token: str | None = None,
+    ca_file: Path | None = None,
+    open_timeout_s: float = 10.0,
+    heartbeat_s: float | None = None,
+) -> AsyncGenerator[Stream, None]:
+    """Open the stream that `start` asks for, and close it in the end.
+
+    heartbeat_s: ping so often, and take a server that does not answer within the same time for gone; not for a client
+    that may send more than the server reads at once. Raises Unreachable, StreamError, ConnectionLost.
+    """
     address = url
     try:
         address = stream_url(url)
         options = _options(address, token) | trust(address, ca_file)
+        if heartbeat_s is not None:
+            options |= {"ping_interval": heartbeat_s, "ping_timeout": heartbeat_s}
         socket = await websockets.connect(address, open_timeout=open_timeout_s, **options)
     except (OSError, TimeoutError, websockets.WebSocketException, ValueError) as error:
-        raise Unreachable(f"{address}: {_why_not(error)}") from error
+        status = error.response.status_code if isinstance(error, websockets.InvalidStatus) else 0
+        raise Unreachable(f"{address}: {_why_not(error)}", status) from error
     async with socket:
         yield await Stream.open(cast("Socket", socket), start)
+
+
+def encoded(samples: Samples, encoding: Encoding) -> bytes:
+    """Return samples as bytes. Raises ValueError for an encoding that is not PCM."""
+    match encoding:
+        case Encoding.PCM_S16LE:
+            return pcm_s16le(samples)
+        case Encoding.PCM_F32LE:
+            return samples.astype("<f4").tobytes()
+        case _:
+            raise ValueError(f"samples can be sent as pcm_s16le or pcm_f32le, not as {encoding}")
 
 
 def pcm_s16le(samples: Samples) -> bytes:

@@ -9,7 +9,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from clients.connection import Stream, connect
+from clients.connection import Stream
+from clients.resuming import ResumingStream, connect_resuming
 from model.types import Recognizer, Task
 from streamer import logs
 from streamer.capture.microphone import Microphone
@@ -70,17 +71,19 @@ def listen(
     )
     recognizer = None if server is not None else prepare(settings)
 
-    def stream() -> AbstractAsyncContextManager[Stream]:
+    def stream() -> AbstractAsyncContextManager[Stream | ResumingStream]:
         if recognizer is None:
-            return connect(
+            return connect_resuming(
                 server or "",
                 token=token,
                 ca_file=ca_file,
+                live=True,
+                notice=complain,
                 language=language,
                 task=task,
                 prompt=prompt,
-                languages=languages,
-                hotwords=hotwords,
+                languages=list(languages),
+                hotwords=list(hotwords),
             )
         # Imports the daemon, which captions from another machine do not need.
         from streamer.commands.local import local_stream  # noqa: PLC0415

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from clients.connection import connect
 from clients.file import FileError, SoundFile, paced
+from clients.resuming import connect_resuming
 from model.types import Task
 from streamer.commands.complaints import complain
 from streamer.commands.displays import CaptionFormat, display_for
@@ -17,6 +17,8 @@ from streamer.commands.outcome import CommandError, Exit
 from streamer.commands.transfer import transfer
 
 DEFAULT_SERVER = "ws://127.0.0.1:8765"
+GIVE_UP_S = 300.0
+"""A file can be sent again; a daemon that loads a large model needs minutes to come back."""
 
 
 def send(
@@ -56,15 +58,17 @@ def send(
 
     async def push(path: Path) -> None:
         with SoundFile(path) as sound:
-            async with connect(
+            async with connect_resuming(
                 server,
                 token=token,
+                notice=complain,
+                give_up_s=GIVE_UP_S,
                 ca_file=ca_file,
                 language=language,
                 task=task,
                 prompt=prompt,
-                languages=languages,
-                hotwords=hotwords,
+                languages=list(languages),
+                hotwords=list(hotwords),
             ) as stream:
                 with display_for(format, plain=plain, source=path.name) as display:
                     await transfer(stream, paced(sound.blocks(), speed), display)

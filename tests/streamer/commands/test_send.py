@@ -91,12 +91,17 @@ async def test_address_and_token_may_stand_in_the_environment(tmp_path, capsys, 
     assert capsys.readouterr().out == "w1\n"
 
 
-async def test_a_daemon_that_shuts_down_ends_the_stream_with_what_it_heard(tmp_path, capsys):
-    file = sound_file(tmp_path / "a.wav", np.concatenate([sentence(1), silence(60 * SAMPLE_RATE)]))
-    recognizer = LevelRecognizer()
-    async with running(LOCAL, recognizer) as server, asyncio.TaskGroup() as group:
-        sending = group.create_task(sent(file, "--server", f"127.0.0.1:{server.port}", "--speed", "20"))
-        await until(lambda: any(r.final and r.stream != "warm-up" for r in recognizer.requests))
-        server.stop()
+async def test_captions_go_on_when_the_daemon_is_restarted_and_that_is_said_once(tmp_path, capsys):
+    audio = np.concatenate([sentence(1), silence(60 * SAMPLE_RATE), sentence(2)])
+    file, recognizer = sound_file(tmp_path / "a.wav", audio), LevelRecognizer()
+    async with asyncio.TaskGroup() as group:
+        async with running(LOCAL, recognizer) as server:
+            sending = group.create_task(sent(file, "--server", f"127.0.0.1:{server.port}", "--speed", "20"))
+            await until(lambda: any(r.final and r.stream != "warm-up" for r in recognizer.requests))
+        async with running(ServerConfig(port=server.port)):
+            await sending
 
-    assert (sending.result(), capsys.readouterr().out) == (Exit.OK, "w1\n")
+    captured = capsys.readouterr()
+    assert (sending.result(), captured.out) == (Exit.OK, "w1\nw2\n")
+    lost, back = captured.err.splitlines()
+    assert ("connection lost" in lost, back) == (True, "streamer: connected again")

@@ -1,0 +1,303 @@
+"""A stream that outlives its connections: audio is kept until it is decided, and sent again where it was lost.
+
+    async with connect_resuming("ws://127.0.0.1:8765", live=True, notice=print) as stream:
+        ...  # as with connect
+
+Theory of operation. Audio goes into a ring of RING_S, and from there to the server: never more than IN_FLIGHT_S beyond
+what is decided, so that a server that is behind still reads our pings, and its silence means that it is gone. When a
+connection ends without `done` another one is made, and both sides go on where the server says. What has left the ring
+by then is one gap, which the server records. A server that does not know the session (any more) gets a new one, with
+what is in the ring; numbers and times of what it says go on from those before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+
+from clients.backoff import Backoff
+from clients.connection import ConnectionLost, FromServer, Stream, StreamError, Unreachable, dial, encoded
+from clients.receipts import Receipts
+from clients.ring import Ring
+from model.types import Samples
+from streamer.audio import Encoding
+from streamer.protocols import messages
+
+RING_S = 75
+"""Audio that is kept while it is not decided: a cut of 60 s, what was undecided before it, and the way back."""
+IN_FLIGHT_S = 45
+"""Audio beyond what is decided that is sent at most: more than a window, which always brings a decision."""
+PIECE_S = 0.5
+"""Audio sent at once."""
+HEARTBEAT_S = 5.0
+"""Between pings, and until one that is not answered ends the connection."""
+QUEUED_MESSAGES = 1024
+PASSING = frozenset({"shutting_down", "busy", "overloaded", "not_ready", "resume_unknown"})
+"""Errors after which another attempt may succeed."""
+NOT_ALLOWED = frozenset({400, 401, 403, 404})
+
+Dial: TypeAlias = Callable[[messages.Start], AbstractAsyncContextManager[Stream]]
+
+
+class ResumingStream:
+    """An open stream; made by `connect_resuming`. Iterating ends after `done`."""
+
+    def __init__(
+        self,
+        start: messages.Start,
+        ready: messages.Ready,
+        *,
+        live: bool,
+        notice: Callable[[str], None],
+        give_up_s: float | None,
+    ) -> None:
+        """`ready` is what the first connection was told; the rest as for `connect_resuming`."""
+        self.ready = ready
+        """What the server said of the session and the model."""
+        self._start = start
+        self._live = live
+        self._notice = notice
+        self._give_up_s = give_up_s
+        self._encoding = Encoding(start.encoding)
+        rate = start.sample_rate
+        self._in_flight, self._piece = IN_FLIGHT_S * rate, int(PIECE_S * rate)
+        self._frame_bytes = self._encoding.sample_bytes * start.channels
+        self._ring = Ring(self._frame_bytes, RING_S * rate)
+        self._receipts = Receipts(rate)
+        self._messages: asyncio.Queue[FromServer | Exception] = asyncio.Queue(QUEUED_MESSAGES)
+        self._work = asyncio.Event()  # something may have to be sent
+        self._room = asyncio.Event()  # the ring may have room
+        self._next = 0  # the frame to send next
+        self._flushes: deque[tuple[int, str]] = deque()  # not answered yet: where, and their markers
+        self._flushed = 0  # of them, sent over this connection
+        self._stopping = self._stopped = self._heartbeat = self._over = False
+        self._resumable = False
+
+    async def send_audio(self, audio: bytes | Samples) -> None:
+        """Send what comes next, as `Stream.send_audio`. A live source never waits, others while the server is behind.
+
+        Raises ConnectionLost if the stream has ended (iterating says why).
+        """
+        data = audio if isinstance(audio, bytes) else encoded(audio, self._encoding)
+        if not data:
+            self._heartbeat = True
+        for begin in range(0, len(data), self._piece * self._frame_bytes):
+            await self._await_room()
+            self._ring.append(data[begin : begin + self._piece * self._frame_bytes])
+            self._work.set()
+        self._work.set()
+
+    async def flush(self, marker: str = "") -> None:
+        """Ask for everything sent so far to be decided; a `Flushed` with this id follows."""
+        self._flushes.append((self._ring.end, marker))
+        self._work.set()
+
+    async def stop(self) -> None:
+        """End the stream: everything is decided, then `Done` follows."""
+        self._stopping = True
+        self._work.set()
+
+    async def __aiter__(self) -> AsyncIterator[FromServer]:
+        """Yield messages up to `Done`, which is the last. Raises StreamError, Unreachable or ConnectionLost."""
+        while True:
+            message = await self._messages.get()
+            if isinstance(message, Exception):
+                raise message
+            yield message
+            if isinstance(message, messages.Done):
+                return
+
+    async def run(self, first: Stream, dial_again: Dial) -> None:
+        """Keep the stream going over as many connections as it takes, the `first` of which is open."""
+        try:
+            failure = await self._converse(first, first.ready)
+            while failure is not None:
+                failure = await self._return(failure, dial_again)
+        except (ConnectionLost, Unreachable, StreamError) as error:
+            await self._messages.put(error)
+        finally:
+            self._over = True
+            self._room.set()
+
+    async def _return(self, failure: Exception, dial_again: Dial) -> Exception | None:
+        """Connect again and go on until that connection ends too; return how it failed, if it did."""
+        backoff, clock = Backoff(), asyncio.get_running_loop().time
+        lost = clock()
+        self._check(failure)
+        self._notice(f"connection lost ({failure}): trying again")
+        while True:
+            if isinstance(failure, StreamError) and failure.code == "resume_unknown":
+                await self._begin_anew()
+            else:
+                await asyncio.sleep(backoff.wait())
+            try:
+                async with dial_again(self._request()) as stream:
+                    self._notice("connected again")
+                    return await self._converse(stream, stream.ready)
+            except (ConnectionLost, Unreachable, StreamError) as error:
+                self._check(error)
+                failure = error
+            if self._give_up_s is not None and clock() - lost > self._give_up_s:
+                raise ConnectionLost(f"gave up after {self._give_up_s:g} s without a connection: {failure}")
+
+    def _check(self, failure: Exception) -> None:
+        """Raise a failure that no further attempt can mend."""
+        hopeless = isinstance(failure, StreamError) and failure.code not in PASSING
+        if not self._resumable or hopeless or (isinstance(failure, Unreachable) and failure.status in NOT_ALLOWED):
+            raise failure
+
+    def _request(self) -> messages.Start:
+        """Return the `start` that asks for the session to go on."""
+        ready, begun = self.ready, self._receipts.begun
+        if isinstance(ready.resume_token, msgspec.UnsetType) or isinstance(ready.epoch, msgspec.UnsetType):
+            return self._start
+        known = self._receipts.have, self._receipts.covered - begun, self._ring.start - begun
+        resume = messages.Resume(ready.session, ready.resume_token, ready.epoch, *known)
+        return msgspec.structs.replace(self._start, resume=resume)
+
+    async def _begin_anew(self) -> None:
+        """Let another session take up what is in the ring; say what is not."""
+        final = self._receipts.close_utterance()
+        if final is not None:
+            await self._messages.put(final)
+        covered, kept = self._receipts.covered, self._ring.start
+        if kept > covered:
+            gap = self._receipts.lost(covered, kept, "lost while the connection was down")
+            await self._messages.put(gap)
+        begun = max(covered, kept)
+        self._ring.let_go(begun)
+        self._receipts.begin_anew(begun)
+        self.ready = msgspec.structs.replace(self.ready, resume_token=msgspec.UNSET)
+
+    async def _converse(self, stream: Stream, ready: messages.Ready) -> Exception | None:
+        """Send and take over one connection until it ends; return how it failed, or None after `done`."""
+        self.ready = ready
+        begun = self._receipts.begun
+        resume_from = 0 if isinstance(ready.resume_from, msgspec.UnsetType) else ready.resume_from
+        self._resumable = not isinstance(ready.resume_token, msgspec.UnsetType)
+        self._next = min(begun + resume_from, self._ring.end)
+        self._flushed, self._stopped = 0, False
+        async with asyncio.TaskGroup() as tasks:
+            sending = tasks.create_task(self._send(stream))
+            taking = tasks.create_task(self._take_all(stream))
+            await asyncio.wait((sending, taking), return_when=asyncio.FIRST_COMPLETED)
+            if not taking.done() and sending.done() and not sending.result():
+                await asyncio.wait((taking,))  # it hears why
+            sending.cancel()
+            taking.cancel()
+        if taking.cancelled():
+            return ConnectionLost("the server is too far behind")
+        return taking.result()
+
+    async def _take_all(self, stream: Stream) -> Exception | None:
+        try:
+            async for message in stream:
+                if isinstance(message, messages.Done) and not self._stopped:
+                    return ConnectionLost("the server is restarting")
+                await self._take(message)
+        except (ConnectionLost, StreamError) as error:
+            return error
+        return None
+
+    async def _take(self, message: FromServer) -> None:
+        if isinstance(message, messages.Flushed) and self._flushes:
+            self._flushes.popleft()
+            self._flushed = max(0, self._flushed - 1)
+        shown = self._receipts.take(message)
+        if shown is not None:
+            await self._messages.put(shown)
+        self._ring.let_go(self._receipts.covered)
+        self._work.set()
+        self._room.set()
+
+    async def _send(self, stream: Stream) -> bool:
+        """Send what is to be sent; return False when the connection ends, True if audio has left the ring unsent."""
+        with suppress(ConnectionLost):
+            while self._next >= self._ring.start:
+                self._work.clear()
+                if not await self._send_some(stream):
+                    await self._work.wait()
+            return True
+        return False
+
+    async def _send_some(self, stream: Stream) -> bool:
+        """Send the next thing, if there is one; say whether there was."""
+        markers = list(self._flushes)[self._flushed :]
+        if markers and markers[0][0] <= self._next:
+            self._flushed += 1
+            await stream.flush(markers[0][1])
+            return True
+        upto = min([self._ring.end, *(frame for frame, _ in markers[:1])])
+        if self._resumable:
+            upto = min(upto, self._receipts.covered + self._in_flight)
+        if upto > self._next:
+            data = self._ring.read(self._next, min(upto - self._next, self._piece))
+            self._next += len(data) // self._frame_bytes
+            self._room.set()
+            await stream.send_audio(data)
+            if not self._resumable:
+                self._ring.let_go(self._next)
+            return True
+        if self._stopping and not self._stopped and self._next == self._ring.end:
+            self._stopped = True
+            await stream.send_audio(self._ring.rest)
+            await stream.stop()
+        elif self._heartbeat:
+            self._heartbeat = False
+            await stream.send_audio(b"")
+        return False
+
+    async def _await_room(self) -> None:
+        """Let a source that can wait do so. Raises ConnectionLost if there is nothing to wait for any more."""
+        while not self._over and not self._live and not self._has_room:
+            self._room.clear()
+            await self._room.wait()
+        if self._over:
+            raise ConnectionLost("the stream has ended")
+
+    @property
+    def _has_room(self) -> bool:
+        return self._ring.room >= self._piece and self._ring.end - self._next < 2 * self._piece
+
+
+@asynccontextmanager
+async def connect_resuming(
+    url: str,
+    *,
+    token: str | None = None,
+    live: bool = False,
+    notice: Callable[[str], None] = lambda _: None,
+    give_up_s: float | None = None,
+    open_timeout_s: float = 10.0,
+    ca_file: Path | None = None,
+    **start: Any,
+) -> AsyncGenerator[ResumingStream, None]:
+    """Open a stream that outlives its connections, and close it in the end; `start` holds the fields of `start`.
+
+    live: whether the audio comes whether or not there is room for it; what is too much then becomes a gap. Other
+    sources wait. notice: told when a connection is lost, and when there is one again. give_up_s: time after which a
+    connection that is lost is not tried again; None tries for ever.
+
+    Raises Unreachable if there is no server at `url` or it refuses to talk, StreamError if it refuses this stream.
+    """
+    wanted = messages.Start(**start, resumable=True)
+
+    def again(request: messages.Start) -> AbstractAsyncContextManager[Stream]:
+        options = {"token": token, "ca_file": ca_file, "open_timeout_s": open_timeout_s, "heartbeat_s": HEARTBEAT_S}
+        return dial(url, request, **options)  # type: ignore[arg-type]  # each is of its own type
+
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(again(wanted))
+        stream = ResumingStream(wanted, first.ready, live=live, notice=notice, give_up_s=give_up_s)
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        running = tasks.create_task(stream.run(first, again))
+        try:
+            yield stream
+        finally:
+            running.cancel()

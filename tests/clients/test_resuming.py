@@ -1,0 +1,351 @@
+"""A stream that outlives its connections, through a proxy that cuts them and daemons that end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clients import resuming
+from clients.backoff import STEPS_S, Backoff
+from clients.connection import ConnectionLost, FromServer, StreamError, Unreachable
+from clients.receipts import Receipts
+from clients.resuming import ResumingStream, connect_resuming
+from clients.ring import Ring
+from model.types import SAMPLE_RATE, Samples
+from streamer.config import Config, JournalConfig, ServerConfig
+from streamer.protocols import messages
+from tests.clients.proxy import Proxy, proxied
+from tests.streamer.harness import LOCAL, running, sentence, until
+
+WORDS = [[1, 2, 3, 4], [5, 6], [7, 8, 9], [10, 11, 12, 13, 14], [15, 16, 17]]
+SPEECH = np.concatenate([sentence(*words) for words in WORDS])
+SAID = " ".join(f"w{word}" for words in WORDS for word in words)
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits here for a connection to be tried again."""
+    monkeypatch.setattr("clients.backoff.STEPS_S", (0.0, 0.001, 0.01))
+
+
+@dataclass
+class Shown:
+    """What a user sees."""
+
+    messages: list[FromServer] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def commits(self) -> list[messages.Commit]:
+        return [message for message in self.messages if isinstance(message, messages.Commit)]
+
+    @property
+    def said(self) -> str:
+        return " ".join(word.text for commit in self.commits for word in commit.words)
+
+    @property
+    def finals(self) -> list[str]:
+        return [message.text for message in self.messages if isinstance(message, messages.Final)]
+
+    @property
+    def gaps(self) -> list[tuple[float, float]]:
+        return [(message.start, message.end) for message in self.messages if isinstance(message, messages.Gap)]
+
+    def check(self, said: str = SAID) -> None:
+        """Each commit once, in order, none lost: nothing said twice, nothing not at all."""
+        assert [commit.id for commit in self.commits] == list(range(1, len(self.commits) + 1))
+        assert self.said == said
+        assert " ".join(self.finals) == said
+        assert isinstance(self.messages[-1], messages.Done)
+
+
+@asynccontextmanager
+async def opened(proxy: Proxy, shown: Shown, **options: Any) -> AsyncIterator[ResumingStream]:
+    async with connect_resuming(f"ws://127.0.0.1:{proxy.listening}", notice=shown.notices.append, **options) as stream:
+        yield stream
+
+
+async def speak(stream: ResumingStream, audio: Samples) -> None:
+    for at in range(0, len(audio), 1600):
+        await stream.send_audio(audio[at : at + 1600])
+    await stream.stop()
+
+
+async def show(stream: ResumingStream, shown: Shown) -> None:
+    async for message in stream:
+        shown.messages.append(message)
+
+
+async def converse(stream: ResumingStream, shown: Shown, audio: Samples = SPEECH) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(speak(stream, audio))
+        await show(stream, shown)
+
+
+async def test_without_trouble_it_is_a_stream_like_any_other():
+    shown = Shown()
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+        await converse(stream, shown)
+    shown.check()
+    assert shown.notices == []
+    assert not [message for message in shown.messages if isinstance(message, messages.Ack)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_random_cuts_lose_double_and_change_nothing(seed):
+    chance, shown = random.Random(seed), Shown()
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(speak(stream, SPEECH))
+
+            async def cut() -> None:
+                for _ in range(6):
+                    proxy.cut_at = proxy.passed + chance.randrange(2 * len(SPEECH) // 5)
+                    await until(lambda: proxy.cut_at is None or stream._over)
+
+            cutting = group.create_task(cut())
+            await show(stream, shown)
+            cutting.cancel()
+        assert proxy.cuts
+    shown.check()
+    assert not shown.gaps
+
+
+async def test_a_half_closed_connection_is_a_lost_one():
+    shown = Shown()
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+        await stream.send_audio(SPEECH[:30_000])
+        await until(lambda: proxy.passed > 60_000)
+        proxy.half_close()
+        await until(lambda: len(shown.notices) == 2)
+        await converse(stream, shown, SPEECH[30_000:])
+    shown.check()
+
+
+async def test_a_server_that_does_not_answer_pings_is_left(monkeypatch):
+    monkeypatch.setattr(resuming, "HEARTBEAT_S", 0.05)
+    shown = Shown()
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+        await stream.send_audio(SPEECH[:30_000])
+        proxy.hold()
+        await until(lambda: bool(shown.notices))
+        monkeypatch.setattr(resuming, "HEARTBEAT_S", 5.0)
+        proxy.release()
+        await converse(stream, shown, SPEECH[30_000:])
+    shown.check()
+
+
+@pytest.mark.parametrize("cut", [20_000, 33_333, 70_001, 100_000])
+async def test_captions_go_on_with_the_next_daemon_and_that_is_said_once(tmp_path, cut):
+    shown, config = Shown(), Config(journal=JournalConfig(tmp_path / "journal.sqlite"))
+    async with proxied(0) as proxy:
+        async with running(config=config) as server:
+            proxy.port = server.port
+            stack = opened(proxy, shown, live=True)
+            stream = await stack.__aenter__()
+            reading = asyncio.ensure_future(show(stream, shown))
+            await stream.send_audio(SPEECH[:cut])
+            await until(lambda: bool(shown.commits))
+            proxy.port = 0
+            server.stop()
+        await stream.send_audio(SPEECH[cut:])
+        await stream.stop()
+        async with running(config=config) as server:
+            proxy.port = server.port
+            await reading
+            await stack.__aexit__(None, None, None)
+    shown.check()
+    assert not shown.gaps
+    assert ["lost" in shown.notices[0], shown.notices[1:]] == [True, ["connected again"]]
+
+
+async def test_without_a_journal_on_the_disk_the_next_daemon_begins_anew_and_captions_count_on():
+    shown = Shown()
+    async with proxied(0) as proxy:
+        async with running() as server:
+            proxy.port = server.port
+            stack = opened(proxy, shown, live=True)
+            stream = await stack.__aenter__()
+            reading = asyncio.ensure_future(show(stream, shown))
+            await stream.send_audio(SPEECH[:60_000])
+            await until(lambda: len(shown.finals) == 1)
+            proxy.port = 0
+            proxy.reset()
+            await until(lambda: server._lobby.waiting == 1)
+            server.admission.cut()
+            server.stop()
+        async with running() as server:
+            proxy.port = server.port
+            await stream.send_audio(SPEECH[60_000:])
+            await stream.stop()
+            await reading
+            await stack.__aexit__(None, None, None)
+    assert [commit.id for commit in shown.commits] == list(range(1, len(shown.commits) + 1))
+    assert shown.said == SAID
+    done = shown.messages[-1]
+    assert isinstance(done, messages.Done)
+    assert (done.audio, done.commits) == (pytest.approx(len(SPEECH) / SAMPLE_RATE, abs=1e-3), len(shown.commits))
+
+
+@pytest.mark.parametrize(("away_s", "lost_s"), [(60, 0), (90, 15)])
+async def test_a_cut_of_a_minute_loses_nothing_and_a_longer_one_exactly_what_is_beyond(away_s, lost_s):
+    """The stream's own time: what comes while there is no connection is pushed as fast as it is taken."""
+    shown = Shown()
+    before, after = SPEECH, SPEECH
+    away = np.resize(np.concatenate([sentence(20, 21, 22)] * 2), away_s * SAMPLE_RATE).astype(np.float32)
+    async with running() as server, proxied(server.port) as proxy:  # noqa: SIM117  # read from the outside in
+        async with opened(proxy, shown, live=True) as stream:
+            reading = asyncio.ensure_future(show(stream, shown))
+            await stream.send_audio(before)
+            await until(lambda: len(shown.finals) == len(WORDS))
+            await until(lambda: stream._next == len(before))
+            proxy.port = 0
+            proxy.reset()
+            await until(lambda: server._lobby.waiting == 1)
+            await stream.send_audio(away)
+            proxy.port = server.port
+            await until(lambda: len(shown.notices) == 2)
+            for at in range(0, len(after), 1600):  # in time, not all at once
+                await until(lambda: stream._has_room)
+                await stream.send_audio(after[at : at + 1600])
+            await stream.stop()
+            await reading
+    begin = len(before) / SAMPLE_RATE
+    assert shown.gaps == ([(begin, begin + lost_s)] if lost_s else [])
+    assert [commit.id for commit in shown.commits] == list(range(1, len(shown.commits) + 1))
+    assert shown.said.startswith(SAID)
+    assert shown.said.endswith(SAID)
+    done = shown.messages[-1]
+    assert isinstance(done, messages.Done)
+    assert done.audio == (len(before) + len(away) + len(after)) / SAMPLE_RATE
+
+
+async def test_a_flush_is_answered_although_the_connection_was_lost_before():
+    shown = Shown()
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+        reading = asyncio.ensure_future(show(stream, shown))
+        proxy.hold()
+        await stream.send_audio(SPEECH[:20_000])
+        await stream.flush("here")
+        proxy.reset()
+        proxy.release()
+        await until(lambda: messages.Flushed("here") in shown.messages)
+        await stream.stop()
+        await reading
+    assert shown.messages.count(messages.Flushed("here")) == 1
+
+
+async def test_whoever_is_taken_over_does_not_come_back():
+    shown, other = Shown(), Shown()
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+        await stream.send_audio(SPEECH[:20_000])
+        async with resuming.dial(f"ws://127.0.0.1:{proxy.listening}", stream._request()):
+            with pytest.raises(StreamError) as caught:
+                await show(stream, other)
+            with pytest.raises(ConnectionLost):
+                await stream.send_audio(SPEECH)
+    assert caught.value.code == "taken_over"
+    assert not shown.notices
+
+
+async def test_a_server_that_is_not_there_at_first_is_unreachable_and_one_that_stays_away_is_given_up():
+    shown = Shown()
+    async with proxied(0) as proxy:
+        with pytest.raises(Unreachable):
+            async with opened(proxy, shown):
+                pass
+        async with running() as server:
+            proxy.port = server.port
+            async with opened(proxy, shown, give_up_s=0.05) as stream:
+                proxy.port = 0
+                proxy.reset()
+                with pytest.raises(ConnectionLost, match="gave up after"):
+                    await show(stream, shown)
+
+
+async def test_a_server_that_lets_nothing_be_resumed_is_lost_when_it_is_lost():
+    shown = Shown()
+    async with running(ServerConfig(port=0, resume_s=0)) as server, proxied(server.port) as proxy:
+        async with opened(proxy, shown) as stream:
+            await stream.send_audio(SPEECH[:20_000])
+            proxy.reset()
+            with pytest.raises(ConnectionLost):
+                await show(stream, shown)
+        async with opened(proxy, shown) as stream:
+            shown.messages.clear()
+            await converse(stream, shown, np.tile(SPEECH, 12))
+    shown.check(" ".join([SAID] * 12))
+
+
+async def test_a_file_longer_than_the_ring_waits_for_the_server_and_loses_nothing():
+    shown = Shown()
+    async with running(LOCAL) as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+        proxy.cut_at = 2 * 12 * len(SPEECH) // 2
+        await converse(stream, shown, np.tile(SPEECH, 12))
+    shown.check(" ".join([SAID] * 12))
+    assert not shown.gaps
+
+
+@given(st.integers(1, 6), st.lists(st.tuples(st.integers(0, 40), st.integers(0, 60)), max_size=30), st.data())
+@settings(max_examples=100)
+def test_a_ring_holds_the_newest_frames_that_were_not_let_go(size, steps, data):
+    ring, everything = Ring(size, 50), b""
+    for count, let_go in steps:
+        piece = bytes((len(everything) + n) % 251 for n in range(count))
+        everything += piece
+        ring.append(piece)
+        ring.let_go(ring.start + let_go - 20)
+        assert ring.end == len(everything) // size
+        assert len(ring) <= 50
+        assert ring.rest == everything[ring.end * size :]
+        at = data.draw(st.integers(ring.start, ring.end))
+        most = data.draw(st.integers(0, 60))
+        assert ring.read(at, most) == everything[at * size : min(at + most, ring.end) * size]
+    with pytest.raises(IndexError):
+        ring.read(ring.end + 1, 1)
+
+
+@given(st.lists(st.integers(0, 8), max_size=20))
+def test_whatever_is_told_again_every_commit_is_shown_once_and_in_order(returns):
+    told = [messages.Commit(n, 1, f"w{n}", n, n + 0.5) for n in range(1, 30)]
+    receipts, shown = Receipts(SAMPLE_RATE), []
+    at = 0
+    for back in [*returns, 0]:
+        end = min(len(told), at + 3) if back else len(told)
+        shown += [fresh for fresh in map(receipts.take, told[max(0, at - back) : end]) if fresh is not None]
+        at = end
+    assert shown == told
+    assert receipts.covered == round(29.5 * SAMPLE_RATE)
+
+
+def test_another_session_counts_on_from_the_one_before():
+    receipts = Receipts(8_000)
+    receipts.take(messages.Commit(1, 1, "a", 1.0, 2.0))
+    receipts.take(messages.Final(1, "a", 1.0, 2.5, "en"))
+    assert receipts.covered == 16_000
+    assert receipts.lost(16_000, 24_000, "away") == messages.Gap(2.0, 3.0, "away")
+    receipts.begin_anew(24_000)
+    word = messages.Word("b", 0.5, 1.0, 0.9)
+    fresh = receipts.take(messages.Commit(1, 1, "b", 0.5, 1.0, [word]))
+    assert fresh == messages.Commit(2, 2, "b", 3.5, 4.0, [messages.Word("b", 3.5, 4.0, 0.9)])
+    assert receipts.have == 1
+    assert receipts.take(messages.Ack(16_000, 12_000)) is None
+    assert receipts.covered == 36_000
+    assert receipts.take(messages.Done(2.0, 1)) == messages.Done(5.0, 2)
+
+
+def test_waits_grow_are_spread_and_begin_anew():
+    backoff = Backoff(lambda: 1.0)
+    assert [backoff.wait() for _ in range(5)] == [0.0, 0.001, 0.01, 0.01, 0.01]
+    backoff.succeed()
+    assert backoff.wait() == 0.0
+    assert STEPS_S == (0.25, 0.5, 1.0, 2.0, 5.0)
