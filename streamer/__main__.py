@@ -22,6 +22,7 @@ from streamer.commands.outcome import Exit, expected
 from streamer.commands.send import send
 from streamer.commands.serve import serve
 from streamer.commands.settings import Environment, SettingsFile, full_names, unknown_variables
+from streamer.commands.token import token
 from streamer.commands.transcribe import transcribe
 
 
@@ -38,7 +39,7 @@ def application() -> App:
     app.meta.suppress_keyboard_interrupt = False
     app.meta.group_parameters = "Settings file"
     app.command(models)
-    for command in (serve, listen, send, transcribe, demo, devices, doctor):
+    for command in (serve, listen, send, transcribe, demo, devices, doctor, token):
         app.command(command)
 
     @app.meta.default

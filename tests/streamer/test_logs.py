@@ -4,12 +4,16 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from streamer.config import LogConfig, LogFormat
 from streamer.logs import SESSION, configure
-from tests.streamer.harness import running, s16, sentence, transcribe
+from streamer.protocols.table import PROTOCOLS
+from tests.streamer.harness import LOCAL, connected, get, listen, push, running, s16, sentence, transcribe
 
 HOSTILE = "a\nb\x1b[31m\u202e\x00"
 
@@ -100,3 +104,41 @@ async def test_no_words_and_no_token_appear_above_debug_and_lines_name_their_ses
     assert "canary" not in stream.getvalue()
     session = heard.messages[0]["session"]
     assert [r["message"] for r in records if r.get("session") == session] == ["session opened", "session ended"]
+
+
+SECRETS = ("a-token-that-nobody-guesses", "a-token-that-is-wrong", "a-token-of-one-who-watches")
+
+
+async def test_no_token_is_logged_whoever_offers_it_wherever_and_none_is_taken_from_a_url() -> None:
+    stream = log(LogConfig(level="DEBUG"))
+    right, wrong, watching = SECRETS
+    paths = [protocol.path for protocol in PROTOCOLS] + ["/v1/watch/nobody"]
+    settings = replace(LOCAL, token=right, watch_token=watching)
+    statuses = []
+    async with running(settings) as server:
+        for path in paths:
+            url = f"ws://127.0.0.1:{server.port}{path}"
+            for token in SECRETS:
+                in_url = "&".join(f"{name}={token}" for name in ("token", "access_token", "api_key", "key"))
+                with pytest.raises(InvalidStatus) as refused:
+                    await connect(f"{url}?{in_url}", proxy=None)
+                statuses.append(refused.value.response.status_code)
+            for offer in (
+                {"additional_headers": {"Authorization": f"Bearer {wrong}"}},
+                {"subprotocols": [f"bearer.{wrong}", f"openai-insecure-api-key.{wrong}", "token", wrong]},
+            ):
+                with pytest.raises(InvalidStatus):
+                    await connect(url, proxy=None, **offer)
+        offer = {"Authorization": f"Bearer {right}"}
+        async with connected(server, additional_headers=offer) as client:
+            await push(client, [{"type": "start"}, {"type": "stop"}])
+            await listen(client)
+        async with connected(server, subprotocols=["streamer.v1", f"bearer.{right}"]):
+            pass
+        for path in ("/v1/models", "/metrics", "/v1/sessions/nobody.txt"):
+            await get(server, f"{path}?token={right}")
+
+    logged = stream.getvalue()
+    assert set(statuses) == {401}
+    assert "session opened" in logged
+    assert [secret for secret in SECRETS if secret in logged] == []
