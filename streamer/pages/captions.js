@@ -7,6 +7,8 @@
 
 /** A pause this long, in seconds, starts a new paragraph. */
 const PARAGRAPH_S = 2;
+/** Letters after which the next utterance starts one, however soon it comes. */
+const PARAGRAPH_LETTERS = 600;
 /** Paragraphs that are shown; files hold everything. */
 const LONGEST = 500;
 
@@ -103,7 +105,10 @@ export class Captions {
   #open(message) {
     if (message.utterance === this.#key) return;
     this.dropPartial();
-    const goesOn = this.#paragraph !== null && message.start - this.#end < PARAGRAPH_S;
+    const goesOn =
+      this.#paragraph !== null &&
+      message.start - this.#end < PARAGRAPH_S &&
+      this.#paragraph.textContent.length < PARAGRAPH_LETTERS;
     if (goesOn) this.#paragraph.append(" ");
     else this.#paragraph = this.#newParagraph();
     this.#key = message.utterance;

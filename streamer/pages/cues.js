@@ -17,13 +17,13 @@ const CLAUSE_END = /[.?!…。？！؟।,;:—–，、；：،؛]$/u;
 /** How much less equal two lines may be for the first one to end with a clause. */
 const CLAUSE_COLUMNS = 14;
 
-/** The cues of words that are `{text, start, end}`, in seconds: `{start, end, lines}`. */
-export function cues(words) {
+/** The cues, `{start, end, lines}`, of utterances: lists of words that are `{text, start, end}`, in seconds. */
+export function cues(utterances) {
   const builder = new CueBuilder();
-  return [...builder.add(words), ...builder.finish()];
+  return utterances.flatMap((words) => [...builder.add(words), ...builder.finish()]);
 }
 
-export class CueBuilder {
+class CueBuilder {
   #group = [];
   #end = 0;
 

@@ -4,16 +4,17 @@ import { cues } from "./cues.js";
 
 export const FORMATS = {
   txt: { kind: "text/plain;charset=utf-8", write: (transcript) => transcript.lines.map((line) => `${line}\n`).join("") },
-  srt: { kind: "application/x-subrip;charset=utf-8", write: (transcript) => srt(transcript.words) },
-  vtt: { kind: "text/vtt;charset=utf-8", write: (transcript) => vtt(transcript.words) },
+  srt: { kind: "application/x-subrip;charset=utf-8", write: (transcript) => srt(transcript.utterances) },
+  vtt: { kind: "text/vtt;charset=utf-8", write: (transcript) => vtt(transcript.utterances) },
 };
 
-export function srt(words) {
-  return cues(words).map(srtCue).join("");
+/** Of utterances, each a list of words. */
+export function srt(utterances) {
+  return cues(utterances).map(srtCue).join("");
 }
 
-export function vtt(words) {
-  return ["WEBVTT\n", ...cues(words).map(vttCue)].join("");
+export function vtt(utterances) {
+  return ["WEBVTT\n", ...cues(utterances).map(vttCue)].join("");
 }
 
 /** SubRip knows no escapes, so the one sequence that a reader takes for a time line is spelt apart. */

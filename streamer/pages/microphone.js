@@ -1,7 +1,8 @@
 /** A microphone: asked for, captured at 16 kHz, closed without losing its last frame. */
 
 const RATE = 16_000;
-const CLOSE_MS = 1_000;
+/** What the audio thread has for an answer, and a context to wake; then it goes on without. */
+const PATIENCE_MS = 1_000;
 
 const WORDS = {
   NotAllowedError: "The microphone is not allowed. Allow it for this page in the browser's settings, then start again.",
@@ -71,7 +72,7 @@ export class Microphone {
     if (this.#node) {
       this.#node.port.postMessage(null);
       // The audio thread of a context that sleeps does not answer.
-      await Promise.race([this.#flushed, new Promise((done) => setTimeout(done, CLOSE_MS))]);
+      await patiently(this.#flushed);
     }
     for (const track of this.#stream.getTracks()) track.stop();
     await this.#context?.close();
@@ -86,7 +87,7 @@ export class Microphone {
     });
     // It says nothing, but what leads nowhere is not run by every browser.
     source.connect(this.#node).connect(this.#context.destination);
-    await this.#context.resume();
+    await patiently(this.#context.resume());
   }
 
   /** A context at the rate that is sent; or at the device's, where a browser (Firefox) cannot connect the two. */
@@ -101,6 +102,10 @@ export class Microphone {
       return this.#context.createMediaStreamSource(this.#stream);
     }
   }
+}
+
+function patiently(promise) {
+  return Promise.race([promise, new Promise((done) => setTimeout(done, PATIENCE_MS))]);
 }
 
 /** Ask for the device, and for any if that one is gone. The recogniser knows noise; what removes it removes speech too. */

@@ -14,7 +14,7 @@ import { WakeLock } from "./wake_lock.js";
 
 const $ = (id) => document.getElementById(id);
 const NAMES = { opening: "Opening", connecting: "Connecting", live: "Live", finishing: "Finishing", waiting: "Waiting" };
-/** A microphone that gives nothing but zeros for so many frames of 50 ms is muted, or not the one that is meant. */
+/** A microphone that gives nothing but zeros for so many frames, of 50 ms, is muted or not the one that is meant. */
 const SILENT_FRAMES = 100;
 
 class Speaker {
@@ -94,8 +94,8 @@ class Speaker {
         () => this.#stop("The microphone is gone: it was unplugged or taken away."),
       );
     } catch (error) {
-      if (!(error instanceof MicrophoneError)) throw error;
       this.#show("idle");
+      if (!(error instanceof MicrophoneError)) throw error;
       this.#complain(error.message);
       return;
     }

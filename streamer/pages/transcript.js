@@ -20,11 +20,9 @@ export class Transcript {
     return [...this.#utterances.values()].map(({ words }) => words.map(({ text }) => text).join("").trim());
   }
 
-  /** All words in order; each begins with a space where one belongs. */
-  get words() {
-    return [...this.#utterances.values()].flatMap(({ words }) =>
-      words.map((word, at) => (at === 0 ? { ...word, text: ` ${word.text.trimStart()}` } : word)),
-    );
+  /** The words of each utterance; each word begins with a space where one belongs. */
+  get utterances() {
+    return [...this.#utterances.values()].map(({ words }) => words);
   }
 
   clear() {

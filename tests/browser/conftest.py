@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pytest_asyncio
-import soundfile
 
-from model.types import SAMPLE_RATE
+from tests.browser import chromium
 from tests.browser.desk import Desk
 from tests.digits import FOLDER, Spoken, say
 from tests.streamer.harness import running
-
-SILENCE_S = 20
-"""After the speech; then the device goes on with silence of its own."""
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +28,7 @@ def recording(tmp_path_factory) -> Path:
     """The file; silence where there are no recordings, for the tests that want no words."""
     path = tmp_path_factory.mktemp("microphone") / "speech.wav"
     spoken = say("jackson", 8, seed=3, every=4).audio if FOLDER.is_dir() else np.zeros(0, np.float32)
-    soundfile.write(path, np.concatenate([spoken, np.zeros(SILENCE_S * SAMPLE_RATE, np.float32)]), SAMPLE_RATE)
+    chromium.write_speech(path, spoken)
     return path
 
 
@@ -42,20 +36,11 @@ def recording(tmp_path_factory) -> Path:
 async def browser(recording: Path) -> AsyncIterator[object]:
     """Start Chromium, or say why not."""
     playwright = pytest.importorskip("playwright.async_api", reason="Playwright is not installed here")
-    program = os.environ.get("STREAMER_CHROMIUM") or shutil.which("chromium")
+    program = chromium.program()
     if program is None:
         pytest.skip("Chromium is not installed here (Debian: apt install chromium)")
     async with playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(
-            executable_path=program,
-            args=[
-                "--no-sandbox",  # which Chromium insists on for root
-                "--host-resolver-rules=MAP elsewhere.test 127.0.0.1",
-                "--use-fake-device-for-media-stream",
-                "--use-fake-ui-for-media-stream",
-                f"--use-file-for-fake-audio-capture={recording}%noloop",
-            ],
-        )
+        browser = await chromium.launch(driver, program, recording)
         yield browser
         await browser.close()
 

@@ -48,7 +48,7 @@ async def test_subtitles_are_the_server_s_to_the_byte(desk, quiet):
     made = await page.evaluate(
         """async talks => {
             const { srt, vtt } = await import("/pages/formats.js");
-            return talks.map(words => [srt(words), vtt(words)]);
+            return talks.map(words => [srt([words]), vtt([words])]);
         }""",
         plain,
     )

@@ -114,7 +114,10 @@ async def test_a_speaker_and_an_audience(desk, said, address, tmp_path):
 
     # The files are what was said.
     text = await saved(speaker, "txt", tmp_path)
-    subtitles = list(srt.parse(await saved(speaker, "srt", tmp_path), ignore_errors=False))
+    written = await saved(speaker, "srt", tmp_path)
+    subtitles = list(srt.parse(written, ignore_errors=False))
+    server = await speaker.request.get(f"{address}v1/sessions/{shared.rpartition('/')[2]}.srt")
+    assert written == await server.text()
     await saved(speaker, "vtt", tmp_path)
     captions = webvtt.read(tmp_path / "captions.vtt").captions
     assert words(text) == heard

@@ -145,7 +145,7 @@ async def test_the_audience_chooses_size_lines_and_background(desk, quiet):
 
     style = "name => getComputedStyle(document.querySelector('#captions')).getPropertyValue(name)"
     assert await page.evaluate(style, "font-size") == "40px"
-    assert await page.evaluate("document.querySelector('#captions').clientHeight") == round(2 * 40 * 1.36)
+    assert await page.evaluate("document.querySelector('#captions').clientHeight") == round((2 * 1.36 + 0.4) * 40)
     assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgba(0, 0, 0, 0)"
     bottom = await page.evaluate(
         "[document.querySelector('#captions'), [...document.querySelectorAll('.commit')].at(-1)]"
