@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from model.recognizer import WhisperRecognizer
 from streamer.config import CommitPolicyName, Config, ServerConfig, SessionConfig
-from streamer.server import serve
+from streamer.server import Server
 from tests.browser.desk import violations
 from tests.digits import errors, needs_recordings
 
@@ -34,14 +34,15 @@ document.addEventListener("DOMContentLoaded", () => {
 async def address() -> AsyncIterator[str]:
     """Run a daemon; yield the page's address."""
     recognizer = WhisperRecognizer.load("demo", device="cpu", threads=1)
-    bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     # Words as clear as these are often committed at first sight; agreement shows each as a partial first.
     session = SessionConfig(commit_policy=CommitPolicyName.AGREEMENT)
-    config = Config(server=ServerConfig(port=0, drain_timeout_s=0), session=session)
+    server = Server(Config(server=ServerConfig(port=0, drain_timeout_s=0), session=session), recognizer, {})
+    ready = asyncio.Event()
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(serve(config, recognizer, on_ready=bound.set_result))
-        yield f"http://127.0.0.1:{await bound}/"
-        task.cancel()
+        group.create_task(server.run(lambda _: ready.set()))
+        await ready.wait()
+        yield f"http://127.0.0.1:{server.port}/"
+        server.stop()
 
 
 def words(text: str) -> list[str]:
@@ -116,8 +117,9 @@ async def test_a_speaker_and_an_audience(desk, said, address, tmp_path):
     text = await saved(speaker, "txt", tmp_path)
     written = await saved(speaker, "srt", tmp_path)
     subtitles = list(srt.parse(written, ignore_errors=False))
-    server = await speaker.request.get(f"{address}v1/sessions/{shared.rpartition('/')[2]}.srt")
-    assert written == await server.text()
+    session = shared.rpartition("/")[2]
+    fetched = await speaker.evaluate("path => fetch(path).then(answer => answer.text())", f"/v1/sessions/{session}.srt")
+    assert written == fetched
     await saved(speaker, "vtt", tmp_path)
     captions = webvtt.read(tmp_path / "captions.vtt").captions
     assert words(text) == heard
