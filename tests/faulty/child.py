@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.types import Recognizer
+from model.types import DecodeRequest, Hypothesis, Recognizer
 from streamer.worker.host import main
 from streamer.worker.messages import Start
 from tests.faulty.faults import Fault, FaultyRecognizer
@@ -30,3 +30,16 @@ def run() -> None:
         return FaultyRecognizer(faults, start.generation)
 
     main(make)
+
+
+class Echo(FaultyRecognizer):
+    """Hears nothing, at once: what is left is the way there and back."""
+
+    def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
+        """Answer every request with no words."""
+        return [Hypothesis(request.start, request.end, (), "en", final=request.final) for request in batch]
+
+
+def echo() -> None:
+    """Be a child that hears nothing."""
+    main(lambda start: Echo((), start.generation))
