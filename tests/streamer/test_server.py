@@ -341,7 +341,7 @@ async def test_streams_are_refused_while_recognition_does_not_work() -> None:
 async def test_recognition_that_works_again_is_noticed_without_anybody_being_let_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streamer.server.RETRY_S", 0.001)
+    monkeypatch.setattr("streamer.recovery.RETRY_S", 0.001)
 
     class Ailing(LevelRecognizer):
         ill = False
