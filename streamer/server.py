@@ -273,7 +273,7 @@ class Server:
             lobby=self._lobby,
             refusal=refusal,
             session=session,
-            publisher=self.audience.host(session, protocol),
+            publisher=self.audience.host(protocol),
             wire=wire,
             codec=codec,
             engine=self.engine,

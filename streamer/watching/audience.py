@@ -23,15 +23,14 @@ DRAIN_S = 1.0
 class Host:
     """The publisher of one session."""
 
-    def __init__(self, audience: Audience, session: str, protocol: str) -> None:
+    def __init__(self, audience: Audience, protocol: str) -> None:
         self._audience = audience
-        self._session = session
         self._protocol = protocol
         self._broadcast: Broadcast | None = None
 
-    def begin(self, language: str | None) -> None:
+    def begin(self, session: str, language: str | None) -> None:
         """Let the session be seen."""
-        self._broadcast = self._audience.open(self._session, self._protocol, language)
+        self._broadcast = self._audience.open(session, self._protocol, language)
 
     def publish(self, event: Event) -> None:
         """Hand on what it says."""
@@ -59,9 +58,9 @@ class Audience:
         self._viewers: dict[Viewer, Callable[[], None]] = {}
         self._empty = asyncio.Event()
 
-    def host(self, session: str, protocol: str) -> Host:
-        """Return what a session of this name is to publish with."""
-        return Host(self, session, protocol)
+    def host(self, protocol: str) -> Host:
+        """Return what a session of this protocol is to publish with."""
+        return Host(self, protocol)
 
     def find(self, session: str) -> Broadcast | None:
         """Return a session's broadcast, None if there is none or it ended too long ago."""

@@ -10,8 +10,8 @@ from streamer.events import Event
 class Publisher(Protocol):
     """Is told what a session says, and never makes it wait."""
 
-    def begin(self, language: str | None) -> None:
-        """Take that the session is open; `language` as its client named it."""
+    def begin(self, session: str, language: str | None) -> None:
+        """Take that the session of this name is open; `language` as its client named it."""
         ...
 
     def publish(self, event: Event) -> None:
@@ -26,7 +26,7 @@ class Publisher(Protocol):
 class Unwatched:
     """The publisher of a session that nobody else can see."""
 
-    def begin(self, language: str | None) -> None:
+    def begin(self, session: str, language: str | None) -> None:
         """Forget it."""
 
     def publish(self, event: Event) -> None:

@@ -161,6 +161,7 @@ async def test_a_session_goes_on_with_the_next_daemon_where_its_text_ends(tmp_pa
     client = Client()
     for last in (False, True):
         async with running(config=journalled(tmp_path)) as server, client.on(server) as socket:
+            assert server.audience.find(client.ready["session"]), "its viewers find it under the same name"
             if last:
                 await client.finish(socket)
             else:
