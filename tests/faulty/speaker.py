@@ -40,7 +40,8 @@ class Speaker:
     async def run(self, port: int) -> None:
         """Say everything and listen to the end."""
         address = f"ws://127.0.0.1:{port}/v1/stream"
-        async with connect(address, compression=None, proxy=None, max_queue=1024) as socket:
+        # A pong waits behind all the audio that is on its way.
+        async with connect(address, compression=None, proxy=None, max_queue=1024, ping_timeout=None) as socket:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._speak(socket))
                 await self._listen(socket)
