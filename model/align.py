@@ -54,9 +54,11 @@ def alignment_cost(
     median of `width`, and averaged over heads; then only the rows from `first_row` on are kept.
     """
     weights = attention[..., first:end].float()
-    mean, std = weights.mean(dim=-2, keepdim=True), weights.std(dim=-2, keepdim=True, correction=0)
+    weights = weights - weights.mean(dim=-2, keepdim=True)
+    # Many times as fast as torch's own deviation over a dimension that is not the last.
+    std = weights.square().mean(dim=-2, keepdim=True).sqrt_()
     # A single row, or positions nobody looks at, have no deviation: they say nothing rather than NaN.
-    weights = (weights[:, first_row:] - mean) / std.clamp_min(1e-10)
+    weights = weights[:, first_row:] / std.clamp_min(1e-10)
     return -median_filter(weights, width).mean(dim=0)
 
 

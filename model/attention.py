@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.dropout import dropout
+from model.int8 import CHUNK, Int8Linear
 
 
 class WhisperAttention(nn.Module):
@@ -55,6 +56,12 @@ class WhisperAttention(nn.Module):
         layer = self._modules.get(name)
         if layer is None:
             return None
+        if isinstance(layer, Int8Linear) and x.shape[1] > CHUNK and self.inference is None:
+            # Head by head from the start: what is read again and again is read in one piece.
+            parts = x.new_empty(count, len(x), self.n_heads, x.shape[1], self.head_dim)
+            for row, rows in enumerate(x):
+                layer.write(rows, parts[:, row].permute(2, 0, 1, 3))
+            return tuple(parts.unbind())
         y = layer(x).to(self.inference or x.dtype).view(*x.shape[:-1], count, self.n_heads, self.head_dim)
         return tuple(y.permute(2, 0, 3, 1, 4).unbind())
 

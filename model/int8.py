@@ -5,8 +5,9 @@ in it standing for 127; the product is of whole numbers and exact; scale and bia
 a row's scale depends on that row alone and sums of whole numbers do not depend on their order, a row comes out the same
 to the bit, whatever rows are computed with it: batches, drafts and single steps agree, which float32 products do not.
 
-Two kernels of torch compute the same numbers: oneDNN's, which is far ahead from a handful of rows on (it uses VNNI and
-AMX), and FBGEMM's, which starts sooner, for the few rows of a decoding step. The second is used where torch has it.
+Two kernels of torch compute the same numbers: oneDNN's, which is far ahead for many rows (it uses VNNI and AMX), and
+FBGEMM's, which starts sooner and rounds the input by itself, for the few rows of a decoding step. The second is used
+where torch has it. What is around the product is as few operations as will do: for a few rows they cost as much as it.
 
 Source: Dettmers et al. 2022, "LLM.int8()", section 2.1, vector-wise quantisation; oneDNN's int8 inference guide for the
 7 bits of processors without VNNI, whose sums of two products are of 16 bits and saturate.
@@ -21,8 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-FEW = 4
-"""Rows up to which FBGEMM's kernel is the faster one: 47 against 54 us at 4 rows of 512 to 1536; 92, 66 at 12."""
+FEW, FEW_WITHOUT_VNNI = 4, 24
+"""Rows up to which FBGEMM's kernel is the faster one. With VNNI 47 against 54 us at 4 rows of 512 to 1536, 92, 66 at
+12; without, all products of a pass of base took 0.68 of the time at 7 rows, 0.77 at 28."""
 CHUNK = 192
 """Rows computed at a time: what is between the steps then stays in the second-level cache."""
 WEIGHT_LEVEL = 127
@@ -40,9 +42,14 @@ class Int8Rows(NamedTuple):
     """(m, 1) float32: what a step of each row is worth."""
 
 
+def has_vnni() -> bool:
+    """Return whether the processor sums products of int8 in 32 bits."""
+    return torch.cpu._is_vnni_supported()  # noqa: SLF001  # no public way to ask
+
+
 def input_level() -> int:
     """Return the largest magnitude of a quantised input: 127, or 63 on x86 without VNNI, where more would saturate."""
-    return 127 if torch.cpu._is_vnni_supported() else 63  # noqa: SLF001  # no public way to ask
+    return 127 if has_vnni() else 63
 
 
 class Int8Linear(nn.Module):
@@ -52,6 +59,8 @@ class Int8Linear(nn.Module):
     scale: Tensor
     """(n,) float32: what a step of each output channel's weight is worth."""
     zero_points: Tensor
+    least: Tensor
+    """Least scale of an input."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, *, steps: bool = False) -> None:
         """weight: (n, k), bias: (n,), of any floating type; steps: whether it is also used for single rows.
@@ -62,12 +71,14 @@ class Int8Linear(nn.Module):
         self.out_features, self.in_features = weight.shape
         self.level = input_level()
         self.zero_point = self.level + 1
+        self.few = FEW if has_vnni() else FEW_WITHOUT_VNNI
         weight = weight.float()
         scale = (weight.abs().amax(dim=1) / WEIGHT_LEVEL).clamp_(min=SMALLEST)
         whole = (weight / scale[:, None]).round_().to(torch.int8)
         self.register_buffer("bias", None if bias is None else bias.detach().float().clone(), persistent=False)
         self.register_buffer("scale", scale, persistent=False)
         self.register_buffer("zero_points", torch.zeros(len(weight), dtype=torch.int32), persistent=False)
+        self.register_buffer("least", torch.tensor(SMALLEST), persistent=False)
         self._packed = torch.ops.onednn.qlinear_prepack(whole, [CHUNK, self.in_features])
         self._packed_for_few = _pack_for_few(whole, scale) if steps else None
 
@@ -78,8 +89,7 @@ class Int8Linear(nn.Module):
     def quantise(self, x: Tensor) -> Int8Rows:
         """(m, k) float32 -> the same in int8."""
         # Largest and least rather than the largest magnitude, which would be written to memory first.
-        largest = torch.maximum(x.amax(dim=1, keepdim=True), x.amin(dim=1, keepdim=True).neg_())
-        scale = (largest / self.level).clamp_(min=SMALLEST)
+        scale = self._steps(torch.maximum(x.amax(dim=1, keepdim=True), x.amin(dim=1, keepdim=True).neg_()))
         # Signed first, then around the corner: torch casts to int8 several times faster than to uint8.
         signed = (x / scale).round_().to(torch.int8)
         return Int8Rows(signed.view(torch.uint8).add_(self.zero_point), scale)
@@ -87,30 +97,41 @@ class Int8Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., k) -> (..., n), float32."""
         rows = x.reshape(-1, self.in_features)
-        if len(rows) <= FEW and self._packed_for_few is not None:
+        if len(rows) <= self.few and self._packed_for_few is not None:
             out = self._few(rows)
         elif len(rows) <= CHUNK:
             out = self._many(rows)
         else:
             out = rows.new_empty(len(rows), self.out_features)
-            for part, place in zip(torch.split(rows, CHUNK), torch.split(out, CHUNK), strict=True):
-                self._many(part, place)
+            self.write(rows, out)
         return out.view(*x.shape[:-1], self.out_features)
+
+    def write(self, rows: Tensor, out: Tensor) -> None:
+        """Put the output of (m, k) rows where it is wanted; out: (m, ...), n numbers a row in any layout."""
+        for part, place in zip(torch.split(rows, CHUNK), torch.split(out, CHUNK), strict=True):
+            self._many(part, place)
+
+    def _steps(self, largest: Tensor) -> Tensor:
+        """Return what a step of each row is worth, from its largest magnitude; (m, 1) both."""
+        return torch.add(self.least, largest, alpha=1 / self.level)
 
     def _many(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
         """Multiply by oneDNN."""
         values, scale = self.quantise(rows)
-        product = torch.ops.onednn.qlinear_pointwise.default(
+        product: Tensor = torch.ops.onednn.qlinear_pointwise.default(
             values, 1.0, self.zero_point, self._packed, self.scale, self.zero_points,
             None, 1.0, 0, torch.float32, "none", [], "",
         )  # fmt: skip
         # Two steps: torch's addcmul with both factors spread is six times slower.
-        product = torch.mul(product, scale, out=product if out is None else out)
-        return product if self.bias is None else product.add_(self.bias)
+        product.mul_(scale)
+        if out is None:
+            return product if self.bias is None else product.add_(self.bias)
+        product = product.view(out.shape)
+        return out.copy_(product) if self.bias is None else torch.add(product, self.bias.view(out.shape[1:]), out=out)
 
     def _few(self, rows: Tensor) -> Tensor:
         """Multiply by FBGEMM, whose kernel rounds the input itself."""
-        scale = (rows.abs().amax(dim=1, keepdim=True) / self.level).clamp_(min=SMALLEST)
+        scale = self._steps(rows.abs().amax(dim=1, keepdim=True))
         product: Tensor = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default(
             rows / scale, 1.0, self.zero_point, self._packed_for_few
         )
