@@ -23,13 +23,17 @@ class Admission:
         max_sessions: int,
         recognizing: Callable[[], bool],
         metrics: Metrics,
-        has_room: Callable[[], bool] = lambda: True,
+        has_room_for: Callable[[int], bool] = lambda _: True,
     ) -> None:
-        """`recognizing` tells whether a stream would be recognised now, `has_room` whether there is time for it."""
+        """Take the bound.
+
+        recognizing: tells whether a stream would be recognised now; has_room_for: whether there is time for so many
+        more of them.
+        """
         self._max_sessions = max_sessions
         self._recognizing = recognizing
         self._metrics = metrics
-        self._has_room = has_room
+        self._has_room_for = has_room_for
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()
         self.draining = False
@@ -62,8 +66,9 @@ class Admission:
         if self.count + streams > self._max_sessions:
             complaint = f"{self._max_sessions - self.count} of {self._max_sessions} sessions are free, not {streams}"
             return ProtocolError(ErrorCode.BUSY, f"{complaint}; try later", Close.TRY_LATER)
-        if not self._has_room():
-            complaint = f"{self.count} sessions take all the time there is; try later"
+        if not self._has_room_for(streams):
+            left = "all the time there is" if streams == 1 else f"too much of the time for {streams} more"
+            complaint = f"{self.count} sessions take {left}; try later"
             return ProtocolError(ErrorCode.OVERLOADED, complaint, Close.TRY_LATER)
         return None
 

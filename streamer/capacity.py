@@ -1,7 +1,7 @@
-"""Whether one more stream can be served. Pure.
+"""Whether one more stream, or as many as one client brings, can be served. Pure.
 
 Theory of operation. What the streams take of the device and of the event loop is measured. If all of them were updated
-at the widest interval, and those that came since the measurement and the new one cost what a stream is known to cost
+at the widest interval, and those that came since the measurement and the new ones cost what a stream is known to cost
 (`stream_cost.py`), would there be time for them? So a crowd at the door is not let in on a measurement made before it
 came, nor because nobody was there to be measured.
 
@@ -35,16 +35,16 @@ class Outlook:
     """Of a stream that is not in the measurement."""
 
 
-def has_room(outlook: Outlook, limit: float) -> bool:
-    """Say whether one more stream can be served; `limit` is the share of its time that the device may be needed."""
-    if outlook.sessions < FEW:
+def has_room(outlook: Outlook, limit: float, streams: int = 1) -> bool:
+    """Say whether so many more streams can be served; `limit` is the share of its time that a device may be needed."""
+    if outlook.sessions + streams <= FEW:
         return True
-    return not outlook.late and expected(outlook) <= limit
+    return not outlook.late and expected(outlook, streams) <= limit
 
 
-def expected(outlook: Outlook) -> float:
-    """Return the share of the time that the busier of device and event loop would be needed with one more stream."""
+def expected(outlook: Outlook, streams: int = 1) -> float:
+    """Return the share of the time that device or event loop, the busier, would be needed with so many streams more."""
     load, price = outlook.load, outlook.price
-    unmeasured = max(outlook.sessions + 1 - load.sessions, 1.0)
+    unmeasured = max(outlook.sessions + streams - load.sessions, float(streams))
     # The event loop's work is the audio that comes in, whatever is decoded of it.
     return max(load.busy / outlook.stretch + unmeasured * price.device, load.loop + unmeasured * price.loop)

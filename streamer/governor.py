@@ -74,10 +74,9 @@ class Governor:
         """Share of its time that the device, or the event loop, would be needed with one stream more."""
         return expected(self._outlook())
 
-    @property
-    def has_room(self) -> bool:
-        """Whether one more stream can be served."""
-        return not self._max_load or has_room(self._outlook(), self._max_load)
+    def has_room_for(self, streams: int) -> bool:
+        """Say whether so many more streams can be served."""
+        return not self._max_load or has_room(self._outlook(), self._max_load, streams)
 
     def calibrate(self, update_seconds: float) -> None:
         """Take the device time of one update for what streams cost, until there are any."""

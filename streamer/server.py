@@ -96,7 +96,7 @@ class Server:
             config.server.max_sessions,
             self._recognizing,
             self.metrics,
-            lambda: governor.has_room and recovery.has_memory,
+            lambda streams: governor.has_room_for(streams) and recovery.has_memory,
         )
         recovery.on_restart = self.admission.warn
         self._config = config

@@ -121,7 +121,7 @@ async def test_a_client_that_is_refused_says_so_and_one_that_is_served_is_summed
     async with running() as server:
         address = f"ws://127.0.0.1:{server.port}/v1/stream"
         served = await run_client(address, QUIET, AT_ONCE, 0.4, 0.0)
-        monkeypatch.setattr(Governor, "has_room", property(lambda _: False))
+        monkeypatch.setattr(Governor, "has_room_for", lambda *_: False)
         refused = await run_client(address, QUIET, AT_ONCE, 0.4, 0.0)
 
     assert (served.refused, served.failure, served.audio) == ("", "", 0.1)

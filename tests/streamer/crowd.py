@@ -113,7 +113,7 @@ class Crowd:
             clock=clock,
             make_device=lambda _: self.device,
         )
-        self.admission = Admission(max_sessions, lambda: True, self.metrics, lambda: self.governor.has_room)
+        self.admission = Admission(max_sessions, lambda: True, self.metrics, self.governor.has_room_for)
 
     async def run(self, clients: Sequence[Client]) -> None:
         """Serve all clients to their ends."""

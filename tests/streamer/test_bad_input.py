@@ -258,6 +258,7 @@ async def test_a_client_that_falls_silent_gets_its_text_and_is_closed() -> None:
     assert (heard.messages[-1]["code"], heard.code) == ("idle_timeout", 1008)
 
 
+@pytest.mark.usefixtures("kernel_is_patient")
 async def test_a_client_that_never_reads_is_cut_off() -> None:
     async with running(replace(LOCAL, send_timeout_s=0.2)) as server:
         receiver = socket.create_connection(("127.0.0.1", server.port))

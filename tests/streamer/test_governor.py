@@ -40,7 +40,7 @@ def test_an_unloaded_governor_updates_as_often_as_wanted_and_has_room():
     world.work(60, wait=0.05, busy=0.2)
 
     assert world.governor.interval == SAMPLE_RATE * 400 // 1000
-    assert world.governor.has_room
+    assert world.governor.has_room_for(1)
 
 
 def test_late_answers_stretch_the_interval_and_let_batches_take_longer():
@@ -55,10 +55,10 @@ def test_late_answers_stretch_the_interval_and_let_batches_take_longer():
 def test_answers_that_stay_late_close_the_door_and_answers_in_time_open_it():
     world = World()
     world.work(30, wait=3.0)
-    assert not world.governor.has_room
+    assert not world.governor.has_room_for(1)
 
     world.work(15, wait=0.1, busy=0.3)
-    assert world.governor.has_room
+    assert world.governor.has_room_for(1)
 
 
 def test_a_burst_of_a_second_refuses_nobody():
@@ -66,7 +66,7 @@ def test_a_burst_of_a_second_refuses_nobody():
     world.work(20, wait=0.1, busy=0.3)
     world.work(1, wait=5.0, busy=1.0)
 
-    assert world.governor.has_room
+    assert world.governor.has_room_for(1)
     assert world.governor.interval == SAMPLE_RATE * 400 // 1000
 
 
@@ -74,7 +74,7 @@ def test_without_a_bound_nobody_is_refused_for_load():
     world = World(max_load=0.0)
     world.work(60, wait=30.0)
 
-    assert world.governor.has_room
+    assert world.governor.has_room_for(1)
 
 
 def test_a_daemon_that_nobody_uses_forgets_the_load_of_yesterday():
@@ -84,7 +84,7 @@ def test_a_daemon_that_nobody_uses_forgets_the_load_of_yesterday():
     world.now += 24 * 3600
 
     assert world.governor.interval == SAMPLE_RATE * 400 // 1000
-    assert world.governor.has_room
+    assert world.governor.has_room_for(1)
 
 
 def test_a_crowd_at_an_idle_door_is_let_in_up_to_what_yesterdays_streams_cost():
@@ -92,12 +92,12 @@ def test_a_crowd_at_an_idle_door_is_let_in_up_to_what_yesterdays_streams_cost():
     world.work(120, wait=0.1, busy=0.8)  # at the narrowest interval: a quarter of that at the widest, 0.025 a stream
     world.sessions = 0
     world.now += 3600
-    assert world.governor.has_room
+    assert world.governor.has_room_for(1)
 
     world.sessions = 34
-    assert world.governor.has_room
+    assert world.governor.has_room_for(1)
     world.sessions = 38
-    assert not world.governor.has_room
+    assert not world.governor.has_room_for(1)
 
 
 def test_before_the_first_stream_the_price_of_one_is_that_of_an_update():
@@ -105,9 +105,18 @@ def test_before_the_first_stream_the_price_of_one_is_that_of_an_update():
     world.governor.calibrate(0.16)
 
     world.sessions = 8
-    assert world.governor.has_room
+    assert world.governor.has_room_for(1)
     world.sessions = 9
-    assert not world.governor.has_room
+    assert not world.governor.has_room_for(1)
+
+
+def test_streams_that_come_together_are_let_in_together_or_not_at_all():
+    world = World(sessions=0)
+    world.governor.calibrate(0.16)  # 0.1 of the time at the widest interval
+
+    world.sessions = 6
+    assert world.governor.has_room_for(3)
+    assert not world.governor.has_room_for(4)
 
 
 def test_streams_that_are_silent_for_a_while_keep_the_interval():
@@ -124,7 +133,7 @@ def test_an_event_loop_that_has_no_time_closes_the_door():
         world.loop += 0.95
         world.work(1, wait=0.05, busy=0.1)
 
-    assert not world.governor.has_room
+    assert not world.governor.has_room_for(1)
     assert world.governor.expected_load > 0.9
 
 

@@ -132,6 +132,21 @@ def test_nobody_is_refused_before_anything_is_known():
     assert has_room(Outlook(sessions=40, load=Load(0.0, 0.0, 0.0, 0.0), stretch=1.0, late=False, price=FREE), 0.9)
 
 
+def test_streams_that_come_together_must_all_fit():
+    nearly = replace(CROWDED, load=Load(0.86, 0.2, 40.0, 10.0))
+
+    assert expected(nearly, 4) == pytest.approx(0.86 + 4 * 0.02)
+    assert has_room(nearly, 0.9, 2)
+    assert not has_room(nearly, 0.9, 3)
+
+
+def test_more_than_a_few_that_come_together_are_not_a_few():
+    hopeless = Outlook(0, Load(1.0, 1.0, 1.0, 10.0), stretch=1.0, late=True, price=Price(1.0, 1.0))
+
+    assert has_room(hopeless, 0.9, FEW)
+    assert not has_room(hopeless, 0.9, FEW + 1)
+
+
 def test_a_few_streams_are_let_in_whatever_is_measured():
     hopeless = Outlook(FEW - 1, Load(1.0, 1.0, 1.0, 10.0), stretch=1.0, late=True, price=Price(1.0, 1.0))
 

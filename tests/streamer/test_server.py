@@ -294,7 +294,7 @@ async def test_a_stream_for_which_there_is_no_time_is_refused_with_1013(monkeypa
     async with running() as server, connected(server) as socket:
         await socket.send('{"type":"start"}')
         await until_heard(socket, "ready")
-        monkeypatch.setattr(Governor, "has_room", property(lambda _: False))
+        monkeypatch.setattr(Governor, "has_room_for", lambda *_: False)
         refused = await transcribe(server, s16(SPEECH))
         await push(socket, [s16(SPEECH), {"type": "stop"}])
         accepted = await listen(socket)

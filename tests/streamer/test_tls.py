@@ -272,6 +272,7 @@ async def test_a_client_that_does_not_speak_tls_is_dropped_without_a_word_in_the
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+@pytest.mark.usefixtures("kernel_is_patient")
 async def test_a_client_that_never_reads_is_cut_off_under_tls(papers):
     async with running(settings(papers, send_timeout_s=1.0)) as server:
         receiver = socket.create_connection(("127.0.0.1", server.port))

@@ -139,6 +139,7 @@ async def test_a_client_that_falls_silent_between_two_turns_is_let_go() -> None:
     assert [event.data["code"] for event in heard] == ["idle_timeout"]
 
 
+@pytest.mark.usefixtures("kernel_is_patient")
 @pytest.mark.parametrize("spoken", [False, True], ids=["asking", "in a session"])
 async def test_a_client_that_does_not_read_is_cut_off_and_the_others_are_served(spoken: bool) -> None:
     settings = ServerConfig(port=0, send_timeout_s=0.2)

@@ -17,6 +17,7 @@ from model.types import SAMPLE_RATE, Samples
 from streamer.audio import AudioDecoder, Encoding
 from streamer.channels import QUEUED_MESSAGES, Channels
 from streamer.config import ServerConfig
+from streamer.governor import Governor
 from streamer.protocols.commands import Message
 from streamer.protocols.deepgram import DeepgramCodec, channel_codecs
 from streamer.server import Server
@@ -203,6 +204,19 @@ async def test_as_many_streams_as_channels_must_be_free() -> None:
 
     assert caught.value.response.status_code == 429
     assert "2 of 2 sessions are free, not 3" in caught.value.response.headers["dg-error"]
+
+
+async def test_there_must_be_time_for_as_many_streams_as_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Governor, "has_room_for", lambda _, streams: streams < 3)
+    async with running() as server:
+        async with opened(server):
+            pass
+        with pytest.raises(InvalidStatus) as caught:
+            async with opened(server, STEREO.replace("channels=2", "channels=3")):
+                pass
+
+    assert caught.value.response.status_code == 429
+    assert "sessions take too much of the time for 3 more" in caught.value.response.headers["dg-error"]
 
 
 async def test_a_server_that_goes_away_decides_all_channels() -> None:
