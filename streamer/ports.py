@@ -39,8 +39,7 @@ class Ports:
                 addresses = addresses_of(self._listeners[0].sockets)
                 self._announcement = Announcement(config.wyoming.name, addresses, self.wyoming)
         except BaseException:
-            for listener in self._listeners:
-                listener.close()
+            self.close()
             raise
 
     async def run(self) -> None:
@@ -62,6 +61,11 @@ class Ports:
         for listener in self._listeners:
             listener.end()
         self._wyoming.end()
+
+    def close(self) -> None:
+        """Let go of the sockets, once nothing runs (any more)."""
+        for listener in self._listeners:
+            listener.close()
 
     def _listen(
         self, protocol: str, config: WyomingConfig | LineConfig, serve: Callable[[TcpWire], Awaitable[None]]

@@ -183,6 +183,8 @@ class Server:
     async def run(self, on_ready: Callable[[int], None] | None = None) -> None:
         """Serve until stopped; `on_ready` hears the port once streams are accepted.
 
+        Cancelled, it drops everybody at once, and leaves nothing on the event loop.
+
         Raises, in an ExceptionGroup, what makes serving impossible: a model that does not decode, a failed engine.
         """
         try:
@@ -209,6 +211,8 @@ class Server:
         finally:
             for listening in self._sockets:
                 listening.close()
+            if self._runs_ports:
+                self.ports.close()
             self.journal.close()
         logger.info("stopped")
 
@@ -308,8 +312,9 @@ async def serve(
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT has drained it; a second signal ends it at once.
 
-    `recognizer`, `make_vad` and `ports` as `Server` takes them. Returns when it ended as asked. Raises ConfigError,
-    AddressError for an address that cannot be had, EngineError for a model that does not decode.
+    `recognizer`, `make_vad` and `ports` as `Server` takes them. Returns when it ended as asked; cancelled, it drops
+    everybody at once. Raises ConfigError, AddressError for an address that cannot be had, EngineError for a model that
+    does not decode.
     """
     server = Server(config, recognizer, os.environ, make_vad, ports=ports)
     with signals(server.stop, server.certificate.reload if server.certificate else None), unwrapped():
@@ -329,9 +334,12 @@ async def load_and_serve(
     `house` is what can be said of the model before. Raises what `load` raises, and what `serve` does.
     """
     ports = Ports(config, house)
-    with unwrapped():
-        async with asyncio.TaskGroup() as group:
-            group.create_task(ports.run())
-            with unwrapped():
-                async with load() as recognizer:
-                    await serve(config, recognizer, on_ready=on_ready, make_vad=make_vad, ports=ports)
+    try:
+        with unwrapped():
+            async with asyncio.TaskGroup() as group:
+                group.create_task(ports.run())
+                with unwrapped():
+                    async with load() as recognizer:
+                        await serve(config, recognizer, on_ready=on_ready, make_vad=make_vad, ports=ports)
+    finally:
+        ports.close()

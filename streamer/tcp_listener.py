@@ -36,15 +36,19 @@ class TcpListener:
         """Accept connections until `end`, then wait for those that are open."""
         async with asyncio.TaskGroup() as group:
             accept = partial(self._accept, group)
-            servers = [await asyncio.start_server(accept, sock=each, limit=READ_BYTES) for each in self.sockets]
+            servers: list[asyncio.Server] = []
             try:
+                for each in self.sockets:
+                    servers.append(await asyncio.start_server(accept, sock=each, limit=READ_BYTES, start_serving=False))
+                    await servers[-1].start_serving()
                 await self._ending.wait()
             finally:
+                self._ending.set()
                 for server in servers:
                     server.close()
 
     def close(self) -> None:
-        """Let go of the sockets, if it is never run."""
+        """Let go of the sockets, once it does not run (any more)."""
         for each in self.sockets:
             each.close()
 

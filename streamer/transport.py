@@ -15,8 +15,11 @@ from typing import Any, cast
 
 import h11
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
 from websockets.frames import Frame
 from websockets.http11 import Request
 
@@ -47,7 +50,9 @@ BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Lengt
 class TransportConfig(uvicorn.Config):
     """uvicorn's settings for this daemon."""
 
-    def __init__(self, app: Any, config: ServerConfig, guests: Guests, certificate: Certificate | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, config: ServerConfig, guests: Guests, certificate: Certificate | None = None
+    ) -> None:
         """`app` is the ASGI application; `guests` are who is connected; with a `certificate` TLS is spoken."""
         self.open_timeout_s = config.open_timeout_s
         self.send_timeout_s = config.send_timeout_s
@@ -55,7 +60,7 @@ class TransportConfig(uvicorn.Config):
         self.guests = guests
         self.viewers_timeout_s = config.send_timeout_s
         super().__init__(
-            app,
+            Interruptible(app),
             http=HttpProtocol,
             ws=WebSocketProtocol,
             ws_max_size=config.max_message_bytes,
@@ -73,13 +78,43 @@ class TransportConfig(uvicorn.Config):
         )
 
 
+class Interruptible:
+    """An application whose cancelled tasks are no failures; uvicorn would log each with a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or WebSocket, whose client is gone if this is cancelled."""
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if scope["type"] == "websocket":
+                raise ClientDisconnected from None
+
+
+class Presence(ServerState):
+    """Who is connected, and whether anybody may be."""
+
+    over = False
+
+
 class Listener(uvicorn.Server):
     """uvicorn's server; signals are the daemon's own business."""
 
     def __init__(self, config: TransportConfig) -> None:
         super().__init__(config)
+        self.server_state: Presence = Presence()
+        self.servers: list[asyncio.Server] = []
         self.listening = asyncio.Event()
         self._ending = asyncio.Event()
+
+    async def serve(self, sockets: list[socket] | None = None) -> None:
+        """Listen until the end; cancelled, drop everybody at once with what they have under way."""
+        try:
+            await super().serve(sockets)
+        finally:
+            await self._drop()
 
     def end(self) -> None:
         """Close what is open and let serve() return."""
@@ -96,12 +131,27 @@ class Listener(uvicorn.Server):
             limits["ssl_shutdown_timeout"] = config.send_timeout_s
         await self.lifespan.startup()
         loop = asyncio.get_running_loop()
-        self.servers = [
-            await loop.create_server(self._protocol, sock=listener, backlog=config.backlog, **limits)
-            for listener in sockets or ()
-        ]
+        limits["start_serving"] = False  # whoever is cancelled meanwhile must know what is to be closed
+        for listener in sockets or ():
+            server = await loop.create_server(self._protocol, sock=listener, backlog=config.backlog, **limits)
+            self.servers.append(server)
+            await server.start_serving()
         self.started = True
         self.listening.set()
+
+    async def _drop(self) -> None:
+        """Leave nothing on the event loop. A socket that is closed while the loop watches it lets a later one hang."""
+        self.server_state.over = True
+        for server in self.servers:
+            server.close()
+        for connection in self.server_state.connections:
+            connection.transport.abort()
+        while self.server_state.connections:  # noqa: ASYNC110  # asyncio tells them in its next round
+            await asyncio.sleep(0)
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _protocol(self) -> asyncio.Protocol:
         return HttpProtocol(self.config, self.server_state, self.lifespan.state)
@@ -135,6 +185,8 @@ class HttpProtocol(H11Protocol):
         # What ASGI has no word for: more time for a request that was found good, none for a client that takes nothing.
         self.app_state = {**self.app_state, "unhurried": self._cancel_deadline, "abort": transport.abort}
         self._set_deadline()
+        if cast(Presence, self.server_state).over:
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Take a part of a request; nothing once the connection is closing, as without TLS."""

@@ -21,7 +21,7 @@ from websockets.exceptions import InvalidStatus
 
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples
 from streamer.audio import ALAW, MULAW
-from streamer.config import Config, ConfigError, ServerConfig, SessionConfig
+from streamer.config import Config, ConfigError, ServerConfig, SessionConfig, WyomingConfig
 from streamer.governor import Governor
 from streamer.listening import AddressError, open_sockets
 from streamer.reader import MOST_UNTOLD
@@ -272,6 +272,55 @@ async def test_sigterm_ends_the_daemon_after_its_streams() -> None:
 
     assert (heard.kinds, heard.code) == (["done"], 1012)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+async def test_a_daemon_that_is_cancelled_leaves_nothing_behind_for_those_after_it(
+    gated: GatedRecognizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its descriptors are used again: a loop that still watches them under their old names does not watch the new."""
+    others = asyncio.all_tasks()
+    async with asyncio.TaskGroup() as group:
+        bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        daemon = group.create_task(serve(Config(server=LOCAL), gated, on_ready=bound.set_result))
+        async with connect(f"ws://127.0.0.1:{await bound}/v1/stream", proxy=None) as speaking:
+            await speaking.send('{"type": "start"}')
+            await until_heard(speaking, "ready")
+            await push(speaking, [s16(SPEECH)])
+            await until_heard(speaking, "speech_started")
+            daemon.cancel()
+            gated.gate.set()
+            heard = await listen(speaking)
+        await asyncio.wait([daemon])
+        assert not asyncio.all_tasks() - others - {asyncio.current_task()}
+
+    assert daemon.cancelled()
+    assert heard.code == 1006
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+    for _ in range(3):
+        async with running() as server:
+            assert (await transcribe(server, s16(SPEECH), 3200)).finals == SAID
+
+
+async def test_a_daemon_that_is_cancelled_while_its_model_warms_up_lets_its_ports_go() -> None:
+    config = Config(server=LOCAL, wyoming=WyomingConfig(enabled=True, port=0))
+
+    class Slow(LevelRecognizer):
+        begun = threading.Event()
+        gate = threading.Event()
+
+        def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
+            self.begun.set()
+            self.gate.wait()
+            return super().transcribe(batch)
+
+    server = Server(config, recognizer := Slow(), {})
+    async with asyncio.TaskGroup() as group:
+        daemon = group.create_task(server.run())
+        await asyncio.to_thread(recognizer.begun.wait)
+        daemon.cancel()
+        recognizer.gate.set()
+    sockets = [*server._sockets, *(each for listener in server.ports._listeners for each in listener.sockets)]
+    assert [each.fileno() for each in sockets] == [-1, -1], "closed"
 
 
 async def test_the_session_limit_refuses_with_1013_and_frees_its_place() -> None:
