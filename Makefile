@@ -22,7 +22,7 @@ SHELL       := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-.PHONY: help run test clients check lint types layers units microphone bench edgebox clean
+.PHONY: help run test clients check lint types layers units microphone faults bench edgebox clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -68,6 +68,9 @@ units: $(VENV)/.installed-test
 
 microphone: $(VENV)/.installed-test ## unplug, stall, kill and starve a microphone of PulseAudio under a real daemon
 	$(BIN)/python -m pytest -s tests/microphone_faults.py $(ARGS)
+
+faults: $(VENV)/.installed-test ## do to a daemon what docs/reliability.md says, half an hour; make faults ARGS="A B4 --seed 7" a part
+	$(BIN)/python -m tests.faults $(ARGS)
 
 bench: $(VENV)/.installed-bench ## measure delays, drafts, load, engines, whole recordings; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.streaming

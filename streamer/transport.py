@@ -16,6 +16,7 @@ from typing import Any, cast
 import h11
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -189,9 +190,15 @@ class HttpProtocol(H11Protocol):
             transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take a part of a request; nothing once the connection is closing, as without TLS."""
-        if not self.transport.is_closing():
-            super().data_received(data)
+        """Take a part of a request; nothing once the connection is closing, as without TLS.
+
+        h11 bounds a head that is not complete only, so what came at once is cut: the bound is then the same.
+        """
+        step = READ_BYTES if self.conn.their_state is h11.IDLE else len(data)
+        for at in range(0, len(data), max(step, 1)):
+            if self.transport.is_closing() or self.transport.get_protocol() is not self:
+                return  # nothing may follow a request for a WebSocket before the answer (RFC 6455, 4.1)
+            super().data_received(data[at : at + step])
             if not self._opened and self.cycle is not None:
                 self._note_opening()
 
@@ -254,6 +261,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.scope["state"]["abort"] = self.transport.abort
         await super().run_asgi()
 
+    async def send(self, message: ASGISendEvent) -> None:
+        """Take what the application says; a client that was refused, or is gone already, will not shake hands.
+
+        uvicorn would take that for a fault of the application, and log it.
+        """
+        await super().send(message)
+        refused = message["type"] == "websocket.http.response.body" and not message.get("more_body", False)
+        if refused or self.transport.is_closing():
+            self.handshake_complete = True
+
     def handle_connect(self, event: Request) -> None:
         """Take the opening request; some protocols have larger messages than the server takes elsewhere."""
         path, _, _ = event.path.partition("?")
@@ -263,6 +280,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.conn.max_message_size is not None:
             self.conn.max_message_size = max(self.conn.max_message_size, larger)
         super().handle_connect(event)
+
+    def handle_ping(self) -> None:
+        """Answer, unless the client does not read: its answers would pile up here, as many as it likes."""
+        if self.transport.get_write_buffer_size() > UNSENT_BYTES:
+            self.conn.data_to_send()
+        else:
+            super().handle_ping()
 
     def handle_cont(self, event: Frame) -> None:
         """Take a fragment, as long as the list of them is bounded (their bytes are bounded elsewhere)."""

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import pytest
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from model.types import SAMPLE_RATE
 from streamer.server import Server
+from streamer.transport import UNSENT_BYTES
 from tests.fakes import LevelRecognizer
 from tests.streamer.harness import (
     LOCAL,
@@ -211,6 +212,11 @@ async def test_frames_that_cannot_be_are_answered_with_their_close_code(frames: 
         pytest.param(b"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404, id="path"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200_000, 400, id="long header"),
         pytest.param(
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
+            400,
+            id="long header that is complete",
+        ),
+        pytest.param(
             b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             b"X: " + b"x" * 10_000 + b"\r\n\r\n",
             400,
@@ -276,6 +282,35 @@ async def test_a_client_that_never_reads_is_cut_off() -> None:
         assert await metric(server, 'streamer_errors_total{code="slow_client"}') == 1
         assert (await good).finals == GOOD_FINALS
         assert (await transcribe(server, s16(GOOD), 3200)).finals == GOOD_FINALS
+
+
+async def test_a_client_that_pings_and_never_reads_costs_no_memory() -> None:
+    async with running() as server:
+        receiver = socket.create_connection(("127.0.0.1", server.port))
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        receiver.settimeout(0)
+        async with connected(server, sock=receiver, max_queue=1, ping_interval=None) as client:
+            await client.send(json.dumps(START))
+            await until_heard(client, "ready")
+            client.transport.pause_reading()
+            (protocol,) = server._listener.server_state.connections
+            most = 0
+            for _ in range(100):
+                client.transport.write(frame(Opcode.PING, bytes(125)) * 1000)
+                await until(lambda: client.transport.get_write_buffer_size() == 0)
+                most = max(most, protocol.transport.get_write_buffer_size())
+            client.transport.abort()
+
+    assert 0 < most <= 2 * UNSENT_BYTES
+
+
+async def test_a_client_that_is_refused_before_the_upgrade_is_no_error_in_the_log(caplog) -> None:
+    async with running() as server:
+        with pytest.raises(InvalidStatus, match="403"):
+            async with connected(server, origin="https://elsewhere.example"):
+                pass
+
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize("politely", [True, False], ids=["close frame", "reset"])
