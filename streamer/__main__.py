@@ -1,100 +1,43 @@
-"""Commands and wiring only: what there is, where settings come from, how trouble ends."""
+"""The process's entrance: nothing is imported here that takes time, so that a signal is heard from the beginning."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated
+from contextlib import nullcontext
+from importlib import import_module
 
-from cyclopts import App, CycloptsError, Parameter
+from streamer.early import ended_by_signals
 
-from streamer import __doc__ as summary
-from streamer import __version__
-from streamer.commands.complaints import complain
-from streamer.commands.demo import demo
-from streamer.commands.devices import devices
-from streamer.commands.doctor import doctor
-from streamer.commands.listen import listen
-from streamer.commands.models import models
-from streamer.commands.outcome import Exit, expected
-from streamer.commands.send import send
-from streamer.commands.serve import serve
-from streamer.commands.settings import Environment, SettingsFile, full_names, unknown_variables
-from streamer.commands.token import token
-from streamer.commands.transcribe import transcribe
-
-
-def application() -> App:
-    """Return all commands; `--config` belongs to each of them, so it is read before any."""
-    app = App(
-        name="streamer",
-        help=summary,
-        version=__version__,
-        config=[Environment()],
-        result_action="return_value",
-        suppress_keyboard_interrupt=False,
-    )
-    app.meta.suppress_keyboard_interrupt = False
-    app.meta.group_parameters = "Settings file"
-    app.command(models)
-    for command in (serve, listen, send, transcribe, demo, devices, doctor, token):
-        app.command(command)
-
-    @app.meta.default
-    def launch(
-        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)], config: Path | None = None
-    ) -> int:
-        """Run a command with the settings of a file.
-
-        Args:
-            tokens: The command and what belongs to it.
-            config: TOML file with the settings that neither the command line nor the environment makes.
-        """
-        if config is not None:
-            app.config = [Environment(), SettingsFile(config)]
-        return int(app(list(full_names(tokens)), exit_on_error=False, print_error=False) or Exit.OK)
-
-    return app
+INTERRUPTED = 130
+"""`Exit.INTERRUPTED`, which is not imported yet."""
 
 
 def run(tokens: Sequence[str]) -> int:
     """Run a command line and return its exit code; what the user can mend is told in one line."""
-    app = application()
-    for warning in unknown_variables(app):
-        complain(warning)
-    try:
-        return int(app.meta(list(tokens), exit_on_error=False, print_error=False) or Exit.OK)
-    except CycloptsError as error:
-        complain(str(error))
-        return Exit.CONFIGURATION if not is_usage(error) else Exit.USAGE
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    except Exception as error:
-        outcome = expected(error)
-        if outcome is None:
-            raise
-        message, code = outcome
-        if message:
-            complain(message)
-        else:
-            # Whoever read our output has left; Python would complain again when it flushes.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return code
+    return int(import_module("streamer.commands.program").run(tokens))
 
 
-def is_usage(error: CycloptsError) -> bool:
-    """Tell a mistake on the command line from one in the environment or a file."""
-    tokens = [token for token in (getattr(error, "token", None),) if token]
-    if error.argument is not None:
-        tokens += error.argument.tokens
-    return all(token.source == "cli" for token in tokens)
+def command_of(tokens: Sequence[str]) -> str:
+    """Return the command's name: the first word that is neither a flag nor the settings file."""
+    words = iter(tokens)
+    for word in words:
+        if word == "--config":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return ""
 
 
 def main() -> None:
     """Run the command line of this process."""
-    sys.exit(run(sys.argv[1:]))
+    tokens = sys.argv[1:]
+    try:
+        with ended_by_signals() if command_of(tokens) == "serve" else nullcontext():
+            code = run(tokens)
+    except KeyboardInterrupt:  # before a command was there to take it
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class Guests:
     def __init__(self, bounds: Bounds, refused: Callable[[str], None] = lambda _: None) -> None:
         """`refused` hears the reason of each that is not let in."""
         self._bounds = bounds
-        self._refused = refused
+        self.refused = refused
         self._origins: dict[int, str] = {}
         self._by_origin: Counter[str] = Counter()
         self._opening: dict[int, str] = {}
@@ -60,7 +60,7 @@ class Guests:
         origin = origin_of(address)
         reason = self._objection(origin)
         if reason:
-            self._refused(reason)
+            self.refused(reason)
             self._complain(reason, origin)
             return False
         self._origins[descriptor] = self._opening[descriptor] = origin

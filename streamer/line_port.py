@@ -26,6 +26,7 @@ class LinePort:
 
     async def serve(self, wire: TcpWire) -> None:
         """Serve one client to its end."""
+        wire.opened()  # there is nothing to ask for: whoever is here speaks
         if self._entrance is None:
             logger.info("refused: the model is being loaded")
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -24,31 +24,41 @@ def open_sockets(config: ServerConfig, inherited: Sequence[socket.socket], *, gu
 
     Raises ConfigError for a host that may not be used, AddressError if it cannot be bound.
     """
-    if inherited:
-        for listener in inherited:
-            if listener.family in {socket.AF_INET, socket.AF_INET6}:
-                require_protection(str(listener.getsockname()[0]), config, guarded=guarded)
-            prepare(listener, config)
-        return list(inherited)
-    addresses = resolve(config)
-    for _, address in addresses:
-        require_protection(address, config, guarded=guarded)
-    return bind(addresses, config)
+    return take_or_bind(config, inherited, lambda address: require_protection(address, config, guarded=guarded))
 
 
-def open_tokenless_sockets(protocol: str, config: ServerConfig, port: int) -> list[socket.socket]:
-    """Return listening sockets on the configured host, for a protocol that has no place for a token.
+def open_tokenless_sockets(
+    protocol: str, config: ServerConfig, port: int, inherited: Sequence[socket.socket] = ()
+) -> list[socket.socket]:
+    """Return listening sockets, likewise, for a protocol that has no place for a token.
 
     Raises ConfigError for a host that may not be used, AddressError if it cannot be bound.
     """
-    addresses = resolve(config)
-    for _, address in addresses:
+
+    def check(address: str) -> None:
         if not (config.insecure or is_loopback(address)):
             raise ConfigError(
                 f"{address} can be reached by other machines, and {protocol} knows no token: "
                 "allow anyone with server.insecure, or leave it out"
             )
-    return bind(addresses, replace(config, port=port))
+
+    return take_or_bind(replace(config, port=port), inherited, check)
+
+
+def take_or_bind(
+    config: ServerConfig, inherited: Sequence[socket.socket], check: Callable[[str], None]
+) -> list[socket.socket]:
+    """Return the inherited sockets if there are any, else new ones; `check` raises for an address that may not be."""
+    if inherited:
+        for listener in inherited:
+            if listener.family in {socket.AF_INET, socket.AF_INET6}:
+                check(str(listener.getsockname()[0]))
+            prepare(listener, config)
+        return list(inherited)
+    addresses = resolve(config)
+    for _, address in addresses:
+        check(address)
+    return bind(addresses, config)
 
 
 def resolve(config: ServerConfig) -> list[tuple[socket.AddressFamily, str]]:
@@ -83,12 +93,12 @@ def bind(addresses: Sequence[tuple[socket.AddressFamily, str]], config: ServerCo
     port = config.port
     try:
         for family, address in addresses:
-            listener = socket.socket(family, socket.SOCK_STREAM)
-            sockets.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             try:
+                listener = socket.socket(family, socket.SOCK_STREAM)
+                sockets.append(listener)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 listener.bind((address, port))
             except OSError as error:
                 raise AddressError(f"cannot listen on {address} port {port}: {error.strerror}") from None

@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from streamer.announcement import Announcement
 from streamer.config import Config, LineConfig, WyomingConfig
+from streamer.doors import LINE, TITLES, WYOMING, Doors
 from streamer.entrance import Entrance
 from streamer.line_port import LinePort
-from streamer.listening import addresses_of, open_tokenless_sockets, port_of
+from streamer.listening import addresses_of, port_of
 from streamer.protocols.handshake import House
 from streamer.tcp_listener import TcpListener
 from streamer.tcp_wire import TcpWire
 from streamer.wyoming_port import WyomingPort
 
+logger = logging.getLogger(__name__)
+
 
 class Ports:
-    """All of them that the settings ask for; there may be none."""
+    """All of them that the settings or the service manager ask for; there may be none."""
 
-    def __init__(self, config: Config, house: House) -> None:
-        """Bind. `house` is what can be said of the model before it is loaded.
+    def __init__(self, config: Config, house: House, doors: Doors | None = None) -> None:
+        """Bind. `house` is what can be said of the model before it is loaded; `doors` are closed if binding fails.
 
         Raises ConfigError for settings that cannot be, AddressError for an address that cannot be had.
         """
-        self._server = config.server
+        self.doors = doors or Doors(config, {})
+        """What they and the main port are opened by."""
+        self._send_timeout_s = config.server.send_timeout_s
         self._listeners: list[TcpListener] = []
         self._announcement: Announcement | None = None
         self._ending = asyncio.Event()
         self._wyoming = WyomingPort(config, house)
         self._line = LinePort(config.line)
         try:
-            self.wyoming = self._listen("Wyoming", config.wyoming, self._wyoming.serve)
+            self.wyoming = self._listen(WYOMING, config.wyoming, self._wyoming.serve)
             """Wyoming's port; 0 if it is not served."""
-            self.line = self._listen("the line protocol", config.line, self._line.serve)
+            self.line = self._listen(LINE, config.line, self._line.serve)
             """The line protocol's, likewise."""
             if config.wyoming.zeroconf:
                 addresses = addresses_of(self._listeners[0].sockets)
@@ -63,22 +69,17 @@ class Ports:
         self._wyoming.end()
 
     def close(self) -> None:
-        """Let go of the sockets, once nothing runs (any more)."""
-        for listener in self._listeners:
-            listener.close()
+        """Let go of the sockets, the main port's too, once nothing runs (any more)."""
+        self.doors.close()
 
     def _listen(
-        self, protocol: str, config: WyomingConfig | LineConfig, serve: Callable[[TcpWire], Awaitable[None]]
+        self, name: str, config: WyomingConfig | LineConfig, serve: Callable[[TcpWire], Awaitable[None]]
     ) -> int:
-        """Bind a protocol's port if it is wanted, and return it."""
-        if not config.enabled:
+        """Open a protocol's port if it is wanted, and return it."""
+        doors = self.doors.beside(name, config)
+        if not doors:
             return 0
-        sockets = open_tokenless_sockets(protocol, self._server, config.port)
-        listener = TcpListener(
-            sockets,
-            serve,
-            max_connections=2 * self._server.max_sessions + 64,
-            send_timeout_s=self._server.send_timeout_s,
-        )
-        self._listeners.append(listener)
-        return port_of(sockets)
+        self._listeners.append(TcpListener(doors, serve, self.doors.guests, send_timeout_s=self._send_timeout_s))
+        where = " and ".join(addresses_of(doors)) or "a Unix socket"
+        logger.info("%s is served on %s port %d", TITLES[name], where, port_of(doors))
+        return port_of(doors)

@@ -1,14 +1,13 @@
-"""The daemon as a whole: sockets, HTTP, engine, sessions, and how they begin and end together."""
+"""The server as a whole: sockets, HTTP, engine, sessions, and how they begin and end together."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
 from collections.abc import Callable, MutableMapping
 from dataclasses import replace
 from functools import partial
+from socket import socket
 
 from model.types import SAMPLE_RATE, Recognizer
 from streamer.access import Access, Right
@@ -16,7 +15,7 @@ from streamer.admission import Admission
 from streamer.config import Config, ConfigError, JournalConfig
 from streamer.connection import Connection
 from streamer.device import DeviceThread, RemoteDevice
-from streamer.door import Door, Guests, bounds
+from streamer.doors import Doors
 from streamer.endpoint import adjusted
 from streamer.engine import Engine, at_once
 from streamer.entrance import Entrance
@@ -24,8 +23,7 @@ from streamer.governor import Governor
 from streamer.http.files import Files
 from streamer.http.routes import http_routes
 from streamer.journal.journal import Journal
-from streamer.listening import open_sockets, port_of
-from streamer.loading import Loading
+from streamer.listening import port_of
 from streamer.lobby import Lobby
 from streamer.metrics import Metrics
 from streamer.own_microphone import OwnMicrophone, Source, check_wishes, default_source
@@ -34,11 +32,11 @@ from streamer.protocols.commands import Codec, Configure, ProtocolError
 from streamer.protocols.handshake import House
 from streamer.recovery import Recovery
 from streamer.routes import Routes
-from streamer.service import Notifier, inherited_sockets
+from streamer.service import Notifier
 from streamer.session import Session
-from streamer.signals import signals, unwrapped
 from streamer.stall import PATIENCE_S, StallDetector
 from streamer.step_metrics import StepMetrics
+from streamer.stop import Stop
 from streamer.streams import Streams
 from streamer.tls import Certificate
 from streamer.transport import Listener, TransportConfig
@@ -103,7 +101,7 @@ class Server:
         self._card = recognizer.card
         self._make_vad = make_vad
         self._warm = False
-        self._stop = asyncio.Event()
+        self._stop = Stop()
         self._notifier = Notifier(environment)
         self._stalls = StallDetector(
             lambda: self.admission.waiting or self.files.waiting,
@@ -114,11 +112,16 @@ class Server:
         access = Access.of(config.server)
         self.certificate = Certificate.of(config.server)
         """What the port shows to who connects; None where it speaks without TLS."""
-        self.guests = Guests(bounds(config), self.metrics.refusal)
-        listeners = open_sockets(config.server, inherited_sockets(environment), guarded=access.guards(Right.SPEAK))
-        self._sockets: list[socket.socket] = [Door(listener, self.guests) for listener in listeners]
+        doors = ports.doors if ports else Doors(config, environment)
+        self._sockets: list[socket] = [*doors.http(guarded=access.guards(Right.SPEAK))]
         self.port = port_of(self._sockets)
         """TCP port that clients connect to; 0 if there are only Unix sockets."""
+        self.guests = doors.guests
+        self.guests.refused = self.metrics.refusal
+        house = House(self._card.name, self._card.languages, self._card.tasks, config.endpoint)
+        self._runs_ports = ports is None
+        self.ports = ports or Ports(config, house, doors)
+        """What is served beside HTTP, each on a port of its own."""
         self.files = Files(config.http.max_files, self.metrics.registry)
         self.audience = Audience(config.watch, self.metrics)
         watching = watching_routes(
@@ -134,12 +137,8 @@ class Server:
             metrics=self.metrics,
             open_session=self._open_session,
         )
-        house = House(self._card.name, self._card.languages, self._card.tasks, config.endpoint)
         entrance = Entrance(self.admission, self.metrics, self._connect)
         streams = Streams(access, entrance, self.metrics, house, send_timeout_s=config.server.send_timeout_s)
-        self._runs_ports = ports is None
-        self.ports = ports or Ports(config, house)
-        """What is served beside HTTP, each on a port of its own."""
         self.ports.open(house, entrance)
         self.microphone = self._make_microphone(make_source) if config.microphone.enabled else None
         """The daemon's own, if it has one."""
@@ -167,18 +166,23 @@ class Server:
         try:
             journal = Journal(config, self.metrics.journal.observe)
         except ConfigError:
-            for listening in self._sockets:
-                listening.close()
+            self._close_sockets()
             raise
         self.metrics.watch_journal(journal)
         return journal
 
+    def _close_sockets(self) -> None:
+        if self._runs_ports:
+            self.ports.close()
+        for listening in self._sockets:
+            listening.close()
+
     def stop(self) -> None:
         """Drain and end; asked a second time, end at once."""
-        if self._stop.is_set():
+        if self._stop.asked.is_set():
             self.admission.cut()
             self.files.cut()
-        self._stop.set()
+        self._stop.ask()
 
     async def run(self, on_ready: Callable[[int], None] | None = None) -> None:
         """Serve until stopped; `on_ready` hears the port once streams are accepted.
@@ -190,31 +194,38 @@ class Server:
         try:
             async with asyncio.TaskGroup() as group:
                 engine = group.create_task(self.engine.run())
-                await self._warm_up()
-                watchdog = group.create_task(self._notifier.watch(self._alive))
-                microphone = group.create_task(self.microphone.run()) if self.microphone else None
-                healer = group.create_task(self._recovery.run())
-                renewal = group.create_task(self._renew())
-                listener = group.create_task(self._listener.serve(self._sockets))
-                if self._runs_ports:
-                    group.create_task(self.ports.run())
-                await self._listener.listening.wait()
-                self._announce(on_ready)
-                await self._stop.wait()
-                await self._drain()
+                async with self._stop.interrupts():
+                    await self._warm_up()
+                if self._warm:
+                    await self._serve(group, on_ready)
                 self.ports.end()
-                self._listener.end()
-                await listener
-                for task in (watchdog, healer, renewal, engine, microphone):
-                    if task is not None:
-                        task.cancel()
+                engine.cancel()
         finally:
-            for listening in self._sockets:
-                listening.close()
-            if self._runs_ports:
-                self.ports.close()
+            self._close_sockets()
             self.journal.close()
         logger.info("stopped")
+
+    async def _serve(self, group: asyncio.TaskGroup, on_ready: Callable[[int], None] | None) -> None:
+        """Serve until stopped, and those who are there to their ends."""
+        tasks = [
+            group.create_task(self._notifier.watch(self._alive)),
+            group.create_task(self._recovery.run()),
+            group.create_task(self._renew()),
+        ]
+        if self.microphone:
+            tasks.append(group.create_task(self.microphone.run()))
+        listener = group.create_task(self._listener.serve(self._sockets))
+        if self._runs_ports:
+            group.create_task(self.ports.run())
+        await self._listener.listening.wait()
+        self._announce(on_ready)
+        await self._stop.asked.wait()
+        await self._drain()
+        self.ports.end()
+        self._listener.end()
+        await listener
+        for task in tasks:
+            task.cancel()
 
     def _recognizing(self) -> bool:
         return self._warm and self._alive() and self._recovery.serving
@@ -235,10 +246,6 @@ class Server:
     def _announce(self, on_ready: Callable[[int], None] | None) -> None:
         status = f"serving {self._card.name} on {self._config.server.host} port {self.port}"
         logger.info("%s", status, extra={"device": self._card.device, "precision": self._card.precision})
-        if self.ports.wyoming:
-            logger.info("Wyoming is served on %s port %d", self._config.server.host, self.ports.wyoming)
-        if self.ports.line:
-            logger.info("the line protocol is served on %s port %d", self._config.server.host, self.ports.line)
         self._notifier.ready(status)
         if on_ready is not None:
             on_ready(self.port)
@@ -300,46 +307,3 @@ class Server:
             context=configure.context,
             partials=configure.partials,
         )
-
-
-async def serve(
-    config: Config,
-    recognizer: Recognizer | Supervisor,
-    *,
-    on_ready: Callable[[int], None] | None = None,
-    make_vad: Callable[[int], VoiceActivityDetector] = WebRtcVad,
-    ports: Ports | None = None,
-) -> None:
-    """Run the daemon until SIGTERM or SIGINT has drained it; a second signal ends it at once.
-
-    `recognizer`, `make_vad` and `ports` as `Server` takes them. Returns when it ended as asked; cancelled, it drops
-    everybody at once. Raises ConfigError, AddressError for an address that cannot be had, EngineError for a model that
-    does not decode.
-    """
-    server = Server(config, recognizer, os.environ, make_vad, ports=ports)
-    with signals(server.stop, server.certificate.reload if server.certificate else None), unwrapped():
-        await server.run(on_ready)
-
-
-async def load_and_serve(
-    config: Config,
-    house: House,
-    load: Loading,
-    *,
-    on_ready: Callable[[int], None] | None = None,
-    make_vad: Callable[[int], VoiceActivityDetector] = WebRtcVad,
-) -> None:
-    """Load the model, then run the daemon as `serve` does; those of its ports that can are open from the beginning.
-
-    `house` is what can be said of the model before. Raises what `load` raises, and what `serve` does.
-    """
-    ports = Ports(config, house)
-    try:
-        with unwrapped():
-            async with asyncio.TaskGroup() as group:
-                group.create_task(ports.run())
-                with unwrapped():
-                    async with load() as recognizer:
-                        await serve(config, recognizer, on_ready=on_ready, make_vad=make_vad, ports=ports)
-    finally:
-        ports.close()

@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Mapping, MutableMapping
+from itertools import zip_longest
 from typing import Final
 
 logger = logging.getLogger(__name__)
@@ -87,20 +88,23 @@ def watchdog_period(environment: Mapping[str, str]) -> float:
     return 0.0
 
 
-def inherited_sockets(environment: MutableMapping[str, str], first: int = FIRST_INHERITED) -> list[socket.socket]:
+def inherited_sockets(
+    environment: MutableMapping[str, str], first: int = FIRST_INHERITED
+) -> dict[str, list[socket.socket]]:
     """Take over the listening sockets of socket activation, and their variables, so that no child does it again.
 
+    Returns them by their names: a unit's FileDescriptorName=, which is the unit's own name if it sets none.
     Raises OSError for a descriptor that is no socket.
     """
     addressee = environment.pop("LISTEN_PID", "")
     count = environment.pop("LISTEN_FDS", "0")
-    environment.pop("LISTEN_FDNAMES", None)
+    names = environment.pop("LISTEN_FDNAMES", "").split(":")
     if addressee != str(os.getpid()) or not count.isdecimal():
-        return []
-    sockets = []
-    for descriptor in range(first, first + int(count)):
-        os.set_inheritable(descriptor, False)  # noqa: FBT003  # its only argument
-        sockets.append(socket.socket(fileno=descriptor))
+        return {}
+    sockets: dict[str, list[socket.socket]] = {}
+    for descriptor, name in zip_longest(range(first, first + int(count)), names[: int(count)], fillvalue=""):
+        os.set_inheritable(int(descriptor), False)  # noqa: FBT003  # its only argument
+        sockets.setdefault(str(name), []).append(socket.socket(fileno=int(descriptor)))
     return sockets
 
 

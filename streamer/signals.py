@@ -1,4 +1,4 @@
-"""How the process is told to end, and how it says what ended it."""
+"""How a process that has an event loop is told to end, and how it says what ended it. Before: `early.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plain TCP: listening sockets, a task for each connection, and a bound on how many there are."""
+"""Plain TCP: listening sockets, and a task for each connection."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from socket import socket
 
+from streamer.door import Door, Guests
 from streamer.tcp_wire import READ_BYTES, TcpWire
 
 logger = logging.getLogger(__name__)
@@ -18,18 +18,17 @@ class TcpListener:
 
     def __init__(
         self,
-        sockets: Sequence[socket],
+        sockets: Sequence[Door],
         serve: Callable[[TcpWire], Awaitable[None]],
+        guests: Guests,
         *,
-        max_connections: int,
         send_timeout_s: float,
     ) -> None:
-        """`serve` has a connection as long as it wants; one more than `max_connections` is dropped at once."""
+        """`serve` has a connection as long as it wants; `guests` are who is connected."""
         self.sockets = sockets
         self._serve = serve
-        self._max_connections = max_connections
+        self._guests = guests
         self._send_timeout_s = send_timeout_s
-        self._count = 0
         self._ending = asyncio.Event()
 
     async def run(self) -> None:
@@ -47,21 +46,17 @@ class TcpListener:
                 for server in servers:
                     server.close()
 
-    def close(self) -> None:
-        """Let go of the sockets, once it does not run (any more)."""
-        for each in self.sockets:
-            each.close()
-
     def end(self) -> None:
         """Accept no more."""
         self._ending.set()
 
     def _accept(self, group: asyncio.TaskGroup, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._ending.is_set() or self._count >= self._max_connections:
+        if self._ending.is_set():
             writer.transport.abort()
             return
-        self._count += 1
-        group.create_task(self._run(TcpWire(reader, writer, self._send_timeout_s)))
+        connection = writer.get_extra_info("socket")
+        wire = TcpWire(reader, writer, self._send_timeout_s, lambda: self._guests.opened(connection.fileno()))
+        group.create_task(self._run(wire))
 
     async def _run(self, wire: TcpWire) -> None:
         """Serve one connection; whatever goes wrong is its own."""
@@ -71,4 +66,3 @@ class TcpListener:
             logger.exception("connection failed")
         finally:
             await wire.part()
-            self._count -= 1

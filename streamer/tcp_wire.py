@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -20,7 +21,15 @@ GONE: Final = 1006
 class TcpWire(Wire):
     """An accepted connection. Messages are whatever the network delivers at once."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, send_timeout_s: float) -> None:
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        send_timeout_s: float,
+        opened: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Take over a connection; `opened` is called by who serves the client, when that has asked for something."""
+        self.opened = opened
         self._reader = reader
         self._writer = writer
         self._send_timeout_s = send_timeout_s

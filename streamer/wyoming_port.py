@@ -79,6 +79,7 @@ class WyomingPort:
                 while data := await wire.receive():
                     assert isinstance(data, bytes), "TCP carries bytes"
                     for event in events.receive(data):
+                        wire.opened()
                         if event.type in SPEECH:
                             wire.unread(write(event) + events.take_rest())
                             return True

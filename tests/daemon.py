@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from model.types import Recognizer
 from streamer import ports
 from streamer.config import Config, ServerConfig, WyomingConfig
+from streamer.daemon import serve
 from streamer.protocols.handshake import House
-from streamer.server import serve
 
 
 class Ports(NamedTuple):

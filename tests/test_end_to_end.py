@@ -20,7 +20,7 @@ import websockets
 from model.recognizer import WhisperRecognizer
 from model.types import SAMPLE_RATE, Samples
 from streamer.config import Config, ServerConfig
-from streamer.server import serve
+from streamer.daemon import serve
 from tests.digits import SPEAKERS, Spoken, errors, needs_recordings, say
 
 pytestmark = [needs_recordings, pytest.mark.timeout(180)]

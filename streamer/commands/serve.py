@@ -19,6 +19,7 @@ from streamer.commands.loading import foreseen, load_recognizer
 from streamer.commands.outcome import Exit
 from streamer.config import Config, ServerConfig, WorkerProcess
 from streamer.door import raise_descriptors
+from streamer.early import ended_by_signals
 from streamer.listening import open_sockets
 from streamer.loading import Loading, in_child, on_thread
 from streamer.tls import Certificate
@@ -52,12 +53,13 @@ def run_daemon(
     worker: what becomes the recognizer's process, see `streamer.worker.host.main`; make_vad: as `Server` takes it.
     """
     logs.configure(settings.log)
-    check_address(settings.server)
-    raise_descriptors(settings)
-    run = import_module("streamer.server").load_and_serve  # the web framework, which no other command needs
-    ready = partial(announce, settings.server)
-    load = recognizer_for(settings, worker)
-    asyncio.run(run(settings, foreseen(settings.model), load, on_ready=ready, make_vad=make_vad))
+    with ended_by_signals():
+        check_address(settings.server)
+        raise_descriptors(settings)
+        run = import_module("streamer.daemon").load_and_serve  # the web framework, which no other command needs
+        ready = partial(announce, settings.server)
+        load = recognizer_for(settings, worker)
+        asyncio.run(run(settings, foreseen(settings.model), load, on_ready=ready, make_vad=make_vad))
     return Exit.OK
 
 

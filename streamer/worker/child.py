@@ -111,14 +111,22 @@ class Child:
                 limit=LINE_BYTES,
                 start_new_session=True,  # Ctrl-C is for the parent
             )
-            block = Block(memory, windows)
         except BaseException:
             ours.close()
+            os.close(memory)
             raise
         finally:
             theirs.close()
+        try:
+            block = Block(memory, windows)
+            streams = await asyncio.open_connection(sock=ours, limit=2**20)
+        except BaseException:
+            ours.close()
+            process.kill()
+            await process.wait()
+            raise
+        finally:
             os.close(memory)
-        streams = await asyncio.open_connection(sock=ours, limit=2**20)
         child = cls(process, streams, block, limits, clock)
         child._send(start)
         return child
@@ -169,8 +177,11 @@ class Child:
         return self._lose(status)
 
     async def end(self) -> None:
-        """Ask it to end, and see to it."""
+        """Ask it to end, and see to it; while it loads the model it would not listen, and has nothing to lose."""
         self._give_up("it was asked to end")
+        if self.ready is None:
+            with suppress(ProcessLookupError):
+                self._process.kill()
         self._writer.close()
         await self._bury()
 

@@ -14,7 +14,7 @@ from playwright.async_api import async_playwright
 
 from model.recognizer import WhisperRecognizer
 from streamer.config import CommitPolicyName, Config, ServerConfig, SessionConfig
-from streamer.server import serve
+from streamer.daemon import serve
 from tests.browser import chromium
 from tests.digits import say
 

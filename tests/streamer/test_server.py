@@ -22,10 +22,11 @@ from websockets.exceptions import InvalidStatus
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples
 from streamer.audio import ALAW, MULAW
 from streamer.config import Config, ConfigError, ServerConfig, SessionConfig, WyomingConfig
+from streamer.daemon import serve
 from streamer.governor import Governor
 from streamer.listening import AddressError, open_sockets
 from streamer.reader import MOST_UNTOLD
-from streamer.server import Server, serve
+from streamer.server import Server
 from tests.fakes import LevelRecognizer, LevelVad, silence, speak
 from tests.streamer.harness import (
     LOCAL,

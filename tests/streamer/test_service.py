@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -152,7 +153,8 @@ def test_inherited_sockets_are_taken_over_once() -> None:
         os.set_inheritable(copy, True)  # its only argument
         variables = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "http", "HOME": "/"}
 
-        [inherited] = inherited_sockets(variables, first=copy)
+        sockets = inherited_sockets(variables, first=copy)
+        [inherited] = sockets["http"]
 
         with inherited:
             assert inherited.getsockname() == mine.getsockname()
@@ -161,8 +163,31 @@ def test_inherited_sockets_are_taken_over_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ("streamer.socket:wyoming:streamer.socket", {"streamer.socket": [0, 2], "wyoming": [1]}),
+        ("wyoming", {"wyoming": [0], "": [1, 2]}),
+        ("a:b:c:d", {"a": [0], "b": [1], "c": [2]}),
+        (None, {"": [0, 1, 2]}),
+    ],
+)
+def test_inherited_sockets_are_told_apart_by_their_names(names: str | None, found: dict[str, list[int]]) -> None:
+    first = 700  # nothing else of this process is there
+    with ExitStack() as stack:
+        mine = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        for number, each in enumerate(mine):
+            os.dup2(each.fileno(), first + number)
+        variables = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "3"} | ({"LISTEN_FDNAMES": names} if names else {})
+        sockets = inherited_sockets(variables, first)
+        for each in (each for named in sockets.values() for each in named):
+            stack.enter_context(each)
+
+        assert {name: [each.fileno() - first for each in named] for name, named in sockets.items()} == found
+
+
+@pytest.mark.parametrize(
     "variables",
     [{}, {"LISTEN_PID": "1", "LISTEN_FDS": "1"}, {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "many"}],
 )
 def test_sockets_meant_for_others_are_left_alone(variables: dict[str, str]) -> None:
-    assert inherited_sockets(variables) == []
+    assert inherited_sockets(variables) == {}

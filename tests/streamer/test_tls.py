@@ -29,8 +29,8 @@ from streamer.__main__ import run
 from streamer.commands import serve
 from streamer.commands.outcome import Exit
 from streamer.config import Config, ConfigError, ServerConfig
+from streamer.daemon import serve as daemon
 from streamer.server import Server
-from streamer.server import serve as daemon
 from streamer.tls import Certificate
 from tests.certificates import Papers, issue
 from tests.fakes import LevelRecognizer

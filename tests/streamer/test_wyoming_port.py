@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 
 from model.types import Recognizer
+from streamer import door
 from streamer.config import Config, ConfigError, ServerConfig, WyomingConfig
+from streamer.daemon import load_and_serve
 from streamer.listening import AddressError
 from streamer.loading import on_thread
 from streamer.ports import Ports
 from streamer.protocols.handshake import House
 from streamer.protocols.wyoming_events import WyomingEvent, write
-from streamer.server import Server, load_and_serve
+from streamer.server import Server
 from tests.fakes import speak
 from tests.streamer.harness import RippleRecognizer, connected, metric, running, sentence, until
 from tests.streamer.protocols.stage import HOUSE
@@ -198,18 +200,48 @@ async def test_a_server_that_goes_away_tells_what_it_has_heard() -> None:
     assert heard[-2].data["text"] == "w1 w2 w3 w4 w5 w6"
 
 
-async def test_more_connections_than_may_be_are_dropped() -> None:
-    async with served(ServerConfig(port=0, max_sessions=1)) as server, connect(server.ports.wyoming) as first:
+async def test_more_connections_than_may_be_are_dropped_through_whichever_port_they_come() -> None:
+    async with served(ServerConfig(port=0, max_connections=3)) as server, connect(server.ports.wyoming) as first:
         first.send(DESCRIBE)
         await first.hear("info")
-        held = [await asyncio.open_connection("127.0.0.1", server.ports.wyoming) for _ in range(65)]
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.ports.wyoming)
+        async with connect(server.ports.wyoming) as _, connected(server):
+            for port in (server.ports.wyoming, server.port):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                with suppress(ConnectionError):
+                    assert await reader.read() == b""
+                writer.transport.abort()
+            first.send(DESCRIBE)
+            assert [event.type for event in await first.hear("info")] == ["info"]
+        await until(lambda: len(server.guests) == 1)
+        refused = await metric(server, 'streamer_refusals_total{reason="connections"}')
+
+    assert refused == 2
+
+
+async def test_one_address_is_bounded_and_who_has_asked_for_nothing_yet_more_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(door, "origin_of", lambda _: "192.0.2.7")
+    reasons: list[str] = []
+    settings = ServerConfig(port=0, max_handshakes_per_address=1, max_connections_per_address=2)
+    async with served(settings) as server:
+        server.guests.refused = reasons.append
+        async with connect(server.ports.wyoming) as asking:
+            await drop(server.ports.wyoming)
+            asking.send(DESCRIBE)
+            await asking.hear("info")
+            async with connect(server.ports.wyoming) as speaking:
+                assert await speaking.transcript(speak([1])) == "w1"
+                await drop(server.ports.wyoming)
+
+    assert reasons == ["handshakes", "address"]
+
+
+async def drop(port: int) -> None:
+    """Connect in vain."""
+    async with connect(port) as client:
         with suppress(ConnectionError):
-            assert await reader.read() == b""
-        first.send(DESCRIBE)
-        assert [event.type for event in await first.hear("info")] == ["info"]
-        for each in [writer, *(writer for _, writer in held)]:
-            each.transport.abort()
+            assert await client.hear() == []
 
 
 @dataclass

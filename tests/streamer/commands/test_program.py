@@ -32,7 +32,7 @@ def test_the_module_runs_and_knows_its_version():
 
 def test_starting_up_imports_neither_torch_nor_the_server_nor_portaudio():
     heavy = "{'torch', 'starlette', 'uvicorn', 'sounddevice', 'huggingface_hub'}"
-    code = f"import sys, streamer.__main__; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, streamer.commands.program; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"

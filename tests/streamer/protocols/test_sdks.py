@@ -16,9 +16,10 @@ import pytest
 from model.recognizer import WhisperRecognizer
 from model.types import SAMPLE_RATE, Samples
 from streamer.config import Config, ServerConfig, WyomingConfig
+from streamer.daemon import serve
 from streamer.ports import Ports
 from streamer.protocols.handshake import House
-from streamer.server import Server, serve
+from streamer.server import Server
 from tests.digits import errors, needs_recordings, say
 from tests.streamer.harness import RippleRecognizer, running, sentence
 from tests.streamer.protocols.stage import interleaved, pcm
