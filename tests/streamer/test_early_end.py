@@ -58,7 +58,7 @@ def end(process: subprocess.Popen[str], number: signal.Signals) -> tuple[int, st
     return process.returncode, output, errors
 
 
-@pytest.mark.parametrize(("module", "number"), zip(["cyclopts", "uvicorn"], SIGNALS, strict=True))
+@pytest.mark.parametrize(("module", "number"), list(zip(["cyclopts", "uvicorn"], SIGNALS, strict=True)))
 def test_a_daemon_that_is_still_importing_ends_without_a_word(
     tmp_path: Path, module: str, number: signal.Signals
 ) -> None:
@@ -69,7 +69,7 @@ def test_a_daemon_that_is_still_importing_ends_without_a_word(
         assert end(process, number) == (0, "", "")
 
 
-@pytest.mark.parametrize(("fault", "number"), zip(["spin@start", "stop@start"], SIGNALS, strict=True))
+@pytest.mark.parametrize(("fault", "number"), list(zip(["spin@start", "stop@start"], SIGNALS, strict=True)))
 def test_a_daemon_whose_model_is_being_loaded_ends_with_its_child(fault: str, number: signal.Signals) -> None:
     faults = ("--fault", "print@start", "--fault", fault)
     with started("tests.faulty.daemon", *faults, "--wyoming.enabled", "--wyoming.port", "0") as process:
