@@ -1,5 +1,5 @@
 /**
- * The audio that may have to be sent again: everything since the last committed word. A connection that is lost then
+ * The audio that may have to be sent again: everything that the server has not decided. A connection that is lost then
  * costs no word. Bounded; beyond the bound the oldest audio goes.
  */
 
@@ -19,6 +19,11 @@ export class Backlog {
     return this.#frames.length > 0 ? this.#frames[0].start : this.end;
   }
 
+  /** The same when so many more samples have come. */
+  startAfter(samples) {
+    return Math.max(this.start, this.end + samples - LIMIT_SAMPLES);
+  }
+
   push(samples) {
     this.#frames.push({ start: this.end, samples });
     this.end += samples.length;
@@ -35,8 +40,10 @@ export class Backlog {
     }
   }
 
-  /** The first frame at or after this sample, if there is one. */
+  /** The frame that begins with this sample or, if that is gone, with the first after it; undefined at the end. */
   from(sample) {
-    return this.#frames.find((frame) => frame.start >= sample);
+    const frame = this.#frames.find(({ start, samples }) => start + samples.length > sample);
+    if (!frame || frame.start >= sample) return frame;
+    return { start: sample, samples: frame.samples.subarray(sample - frame.start) };
   }
 }

@@ -1,6 +1,7 @@
 /**
  * The speaker's side of `/v1/stream`: sends frames, hands on what comes back, and connects again when the connection is
- * lost, from the last committed word on. Times it tells are seconds of the whole stream, over all its connections.
+ * lost. The session then goes on, with the audio that the server asks for; a server that does not know it (any more)
+ * gets a new one, from the last committed word on. Times it tells are seconds of the whole stream, over all of them.
  *
  * `tell` hears: {state: "connecting" | "live" | "waiting" | "finishing" | "ended" | "refused", …} and {message: …}.
  */
@@ -8,31 +9,38 @@
 import { httpAddress, socketAddress } from "./address.js";
 import { Backlog } from "./backlog.js";
 import { Backoff } from "./backoff.js";
+import { Session } from "./session.js";
 import { subprotocols } from "./token.js";
 
 const RATE = 16_000;
 const BYTES_PER_SECOND = 2 * RATE;
 /** Audio on its way into the network; more waits here. */
 const FULL_BYTES = 4 * BYTES_PER_SECOND;
+/** Until it is looked at again, if nothing comes meanwhile. */
+const PUMP_MS = 100;
 /** A network that takes nothing for so long is gone, though nobody says so. */
 const STALLED_MS = 10_000;
 /** The rest of a stream that was stopped must come in this time. */
 const FINISH_MS = 30_000;
+/** What leaves a full backlog between asking for a session and sending what it lacks. */
+const ON_THE_WAY_SAMPLES = 5 * RATE;
 /** A connection that lived so long was a good one: the next attempt is made soon. */
 const GOOD_MS = 10_000;
 /** What the person at the page cannot mend by waiting. */
 const FATAL = new Set(["bad_message", "bad_value", "bad_samples", "incomplete_sample", "unexpected_message", "message_too_big"]);
-const TIMED = ["start", "end"];
+const UNKNOWN_SESSION = 4404;
+const TAKEN_OVER = 4409;
 
 export class Stream {
   #wishes;
   #token;
+  #start;
   #tell;
   #backlog;
   #backoff = new Backoff();
   #socket = null;
-  #connection = 0;
-  #origin = 0;
+  #session = null;
+  #sessions = 0;
   #sent = 0;
   #ready = false;
   #stopping = false;
@@ -42,6 +50,7 @@ export class Stream {
   #openedAt = 0;
   #movedAt = 0;
   #timer = null;
+  #pumping = null;
   #deadline = null;
 
   /** `wishes`: {language, task}; `start`: the sample that the stream begins with. */
@@ -49,7 +58,7 @@ export class Stream {
     this.#wishes = wishes;
     this.#token = token;
     this.#backlog = new Backlog(start);
-    this.#sent = start;
+    this.#start = this.#sent = start;
     this.#tell = tell;
   }
 
@@ -96,7 +105,6 @@ export class Stream {
     this.#timer = null;
     this.#ready = this.#done = false;
     this.#error = null;
-    this.#connection += 1;
     let socket;
     try {
       socket = new WebSocket(socketAddress("v1/stream"), subprotocols(this.#token));
@@ -113,38 +121,35 @@ export class Stream {
   #greet() {
     this.#openedAt = this.#movedAt = performance.now();
     const { language, task } = this.#wishes;
-    const start = { type: "start", sample_rate: RATE, encoding: "pcm_s16le", language: language || null, task };
+    const sound = { sample_rate: RATE, encoding: "pcm_s16le" };
+    const start = { type: "start", ...sound, language: language || null, task, resumable: true };
+    if (this.#session?.resumable) start.resume = this.#session.claim(this.#backlog.startAfter(ON_THE_WAY_SAMPLES));
     this.#socket.send(JSON.stringify(start));
   }
 
   #take(message) {
-    if (message.type === "ready") {
-      this.#ready = true;
-      this.#origin = this.#sent = this.#backlog.start;
-      this.#tell({ state: this.#stopping ? "finishing" : "live", session: message.session, model: message.model });
-      this.#pump();
-      return;
-    }
+    if (message.type === "ready") return this.#begin(message);
     if (message.type === "error") this.#error = message;
     if (message.type === "done") this.#done = true;
-    if (message.type === "commit" || message.type === "final") {
-      this.#backlog.forget(this.#origin + Math.round(message.end * RATE));
-    }
-    this.#tell({ message: this.#placed(message) });
+    const news = this.#session?.take(message);
+    if (this.#session) this.#backlog.forget(this.#session.covered);
+    if (news) this.#tell({ message: news });
   }
 
-  /** The message in the stream's own time, its utterance named uniquely. */
-  #placed(message) {
-    const shift = this.#origin / RATE;
-    const placed = { ...message };
-    for (const name of TIMED) if (name in placed) placed[name] += shift;
-    placed.words = placed.words?.map((word) => ({ ...word, start: word.start + shift, end: word.end + shift }));
-    if ("utterance" in placed) placed.utterance = `${this.#connection}.${placed.utterance}`;
-    return placed;
+  #begin(ready) {
+    const goesOn = this.#session?.resumable;
+    const from = this.#session?.accounted(this.#sent) ?? this.#start;
+    if (!goesOn) this.#session = new Session(++this.#sessions, this.#backlog.start);
+    this.#sent = Math.min(this.#session.welcome(ready), this.end);
+    this.#ready = true;
+    this.#tell({ state: this.#stopping ? "finishing" : "live", session: ready.session, model: ready.model });
+    if (!goesOn && this.#backlog.start > from) this.#tell({ message: lost(from, this.#backlog.start) });
+    this.#pump();
   }
 
   /** Send what the network takes. */
   #pump() {
+    clearTimeout(this.#pumping);
     if (!this.#ready) return;
     const now = performance.now();
     if (this.#socket.bufferedAmount < FULL_BYTES) this.#movedAt = now;
@@ -156,17 +161,19 @@ export class Stream {
       this.#socket.send(frame.samples);
       this.#sent = frame.start + frame.samples.length;
     }
-    if (this.#stopping) this.#sendStop();
-  }
-
-  #sendStop() {
-    if (this.#sent < this.end) setTimeout(() => this.#ready && this.#pump(), 100);
-    else this.#socket.send(JSON.stringify({ type: "stop" }));
+    if (this.#sent < this.end) this.#pumping = setTimeout(() => this.#pump(), PUMP_MS);
+    else if (this.#stopping) this.#socket.send(JSON.stringify({ type: "stop" }));
   }
 
   async #closed(code) {
     this.#socket = null;
+    this.#ready = false;
     if (this.#done && this.#stopping) return this.#end();
+    if (code === UNKNOWN_SESSION && this.#session?.resumable) {
+      this.#session.giveUp();
+      return this.#connect();
+    }
+    if (code === TAKEN_OVER) return this.#refuse("server", "These captions go on from elsewhere: another connection has them.");
     if (FATAL.has(this.#error?.code)) return this.#refuse("server", `The server objects: ${this.#error.message}.`);
     const opened = this.#openedAt > 0;
     if (!opened && (await this.#denied())) return;
@@ -220,12 +227,18 @@ export class Stream {
 
   #close() {
     this.#over = true;
+    this.#ready = false;
     clearTimeout(this.#timer);
     clearTimeout(this.#deadline);
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
   }
+}
+
+/** Samples that a new session cannot be sent any more, as the server would tell it. */
+function lost(from, to) {
+  return { type: "gap", start: from / RATE, end: to / RATE, reason: "lost while the connection was down" };
 }
 
 /** Why the connection ended, in words that may be followed by "; trying again". */

@@ -42,6 +42,7 @@ function main() {
   new Watch(session, token, {
     replace: () => captions.clear(),
     take: (message) => captions.take(message),
+    missed: () => captions.note("Some words are missing here."),
     interrupted: () => captions.dropPartial(),
     say: (state) => say(state, WORDS[state]()),
     refuse: complain,

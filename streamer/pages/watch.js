@@ -1,7 +1,7 @@
 /**
  * A viewer's side of `/v1/watch/{session}`: everything that was committed first, then what comes; connects again by itself.
  *
- * `page` has: replace(), take(message), interrupted(), say(state), refuse(why).
+ * `page` has: replace(), take(message), missed(), interrupted(), say(state), refuse(why).
  */
 
 import { httpAddress, socketAddress } from "./address.js";
@@ -10,6 +10,8 @@ import { subprotocols } from "./token.js";
 
 /** Names that daemons give to one stream and never again; another name may come back, as a microphone does. */
 const ONCE = /^[0-9a-f]{16}$/;
+/** Every other code behind `done` is a server's that ends, or nobody's: the session may go on. */
+const NORMAL = 1000;
 const TRY_LATER = 1013;
 
 export class Watch {
@@ -42,8 +44,15 @@ export class Watch {
   #take(message) {
     if (message.type === "watching") return this.#begin(message);
     if (message.type === "done") this.#ended = true;
-    if (message.type === "commit") this.#shown.push(message);
+    if (message.type === "commit") this.#note(message);
     this.#page.take(message);
+  }
+
+  /** A commit is to be shown; ids have no gaps, unless nobody has what was said meanwhile. */
+  #note(commit) {
+    const last = this.#shown.at(-1)?.id;
+    if (last !== undefined && commit.id > last + 1) this.#page.missed();
+    this.#shown.push(commit);
   }
 
   /** Add what was missed; if it is not what is shown that goes on, begin anew. */
@@ -51,7 +60,8 @@ export class Watch {
     this.#ended = false;
     const first = message.commits[0]?.id ?? Infinity;
     const known = this.#shown.filter(({ id }) => id >= first);
-    const same = this.#shown.length === 0 || known.length > 0;
+    // After a restart the server has nothing of what it said before; the session is the same.
+    const same = this.#shown.length === 0 || known.length > 0 || ONCE.test(this.#session);
     if (!same || known.some((commit, at) => commit.text !== message.commits[at]?.text)) {
       this.#shown = [];
       this.#page.replace();
@@ -65,7 +75,7 @@ export class Watch {
 
   async #closed(code) {
     this.#page.interrupted();
-    if (this.#ended) {
+    if (this.#ended && code === NORMAL) {
       this.#page.say("ended");
       if (ONCE.test(this.#session)) return;
     } else if (this.#opened) {

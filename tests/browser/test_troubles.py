@@ -46,9 +46,9 @@ class Stream:
     def tell(self, **message: Any) -> None:
         self._socket.send(json.dumps(message))
 
-    async def greet(self) -> None:
+    async def greet(self, **more: Any) -> None:
         await self.until(lambda: bool(self.texts))
-        self.tell(type="ready", session="0123456789abcdef", model="demo", sample_rate=16_000)
+        self.tell(type="ready", session="0123456789abcdef", model="demo", sample_rate=16_000, **more)
 
     async def close(self, code: int) -> None:
         await self._socket.close(code=code)
@@ -116,6 +116,7 @@ async def test_a_lost_connection_costs_no_audio_after_the_last_commit(desk, quie
         "encoding": "pcm_s16le",
         "language": None,
         "task": "transcribe",
+        "resumable": True,
     }
     await first.until(lambda: len(first.audio) > 0.6 * BYTES_PER_SECOND)
     words = [{"text": "one", "start": 0.1, "end": 0.21, "probability": 1}]
@@ -145,6 +146,42 @@ async def test_a_lost_connection_costs_no_audio_after_the_last_commit(desk, quie
     async with page.expect_download() as started:
         await page.click("[data-format=vtt]")
     assert "00:00:01.710 --> " in (await (await started.value).path()).read_text(), "times go on where they were"
+
+
+async def test_a_session_is_resumed_with_what_is_asked_for_and_what_is_told_again_is_not_shown_again(desk, quiet):
+    page, streams = await opened(desk, quiet)
+    token = {"resume_token": "secret", "epoch": "e1"}
+    one = {"type": "commit", "id": 1, "utterance": 1, "text": "one", "start": 0.1, "end": 0.3}
+    two = {"type": "commit", "id": 2, "utterance": 1, "text": " two", "start": 0.3, "end": 0.45}
+    final = {"type": "final", "utterance": 1, "text": "one two", "start": 0, "end": 0.5, "language": "en"}
+    gap = {"type": "gap", "start": 0.5, "end": 2.5, "reason": "lost"}
+    await page.click("#start")
+    first = await streams.next()
+    await first.greet(**token, resume_from=0)
+    await first.until(lambda: len(first.audio) > 0.6 * BYTES_PER_SECOND)
+    first.tell(**one)
+    first.tell(type="ack", received=9_600, committed=4_801)
+    first.tell(**two)
+    await page.wait_for_function("() => document.querySelector('#captions').textContent === 'one two'")
+    await first.close(1001)
+
+    second = await streams.next()
+    await second.until(lambda: bool(second.texts))
+    claim = {"session": "0123456789abcdef", "token": "secret", "epoch": "e1"}
+    assert second.texts[0]["resume"] == claim | {"have": 2, "covered": 7_200, "first": 7_200}
+    await second.greet(**token, resume_from=8_123)  # in the middle of a frame
+    await second.until(lambda: len(second.audio) > BYTES_PER_SECOND)
+    assert second.audio.startswith(first.audio[2 * 8_123 :])
+    for message in (two, final, gap, final, gap):
+        second.tell(**message)
+    second.tell(type="commit", id=3, utterance=2, text="three", start=2.6, end=2.9)
+    await page.wait_for_function("() => document.querySelector('#captions').textContent.endsWith('three')")
+    assert await page.locator("#captions p").all_text_contents() == ["one two", "2 s not transcribed", "three"]
+
+    second.tell(type="error", code="taken_over", message="the session goes on over a newer connection")
+    await second.close(4409)
+    await page.wait_for_selector("[data-state=idle]")
+    assert "another connection has them" in await notice(page)
 
 
 async def test_a_full_server_is_asked_again(desk, quiet):

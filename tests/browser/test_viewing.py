@@ -127,8 +127,19 @@ async def test_the_end_is_said_and_the_text_stays(desk, quiet):
     assert "ended" in await page.text_content("#status")
 
 
+async def test_a_server_that_restarts_ends_no_captions_and_what_was_missed_meanwhile_is_said(desk, quiet):
+    ended = {"type": "done", "audio": 2, "commits": 1}
+    session = Session([watching(commit(1, "one")), ended, 1012], [watching(), commit(2, " two"), commit(4, "four", 2)])
+    page = await opened(desk, quiet, session)
+    await page.wait_for_selector("[data-state=lost]")
+    assert "trying again" in await page.text_content("#status")
+    await page.wait_for_function("() => document.querySelectorAll('.commit').length === 3")
+
+    assert await shown(page) == ["one two", "Some words are missing here.", "four"]
+
+
 async def test_a_pause_begins_a_paragraph_and_arabic_runs_from_the_right(desk, quiet):
-    later = commit(9, "مرحبا بكم", utterance=2)
+    later = commit(9, "مرحبا بكم", utterance=2, id=2)
     session = Session([watching(commit(1, "one"), later), partial(" نعم", utterance=2, start=5)])
     page = await opened(desk, quiet, session)
     await page.wait_for_selector(".partial")
@@ -197,7 +208,7 @@ async def test_a_session_that_is_not_there_yet_is_waited_for(desk, quiet):
 
 
 async def test_nobody_is_kept_from_reading(desk, quiet):
-    said = [watching(commit(1, "one two three"), commit(9, "four", utterance=2)), partial(" five", 2, 5)]
+    said = [watching(commit(1, "one two three"), commit(9, "four", utterance=2, id=2)), partial(" five", 2, 5)]
     page = await opened(desk, quiet, Session(said, said), viewport={"width": 320, "height": 600})
     await page.wait_for_selector(".partial")
     assert await violations(page) == []
