@@ -9,6 +9,9 @@ import { Watch } from "./watch.js";
 const $ = (id) => document.getElementById(id);
 const session = decodeURIComponent(location.pathname.split("/").filter(Boolean).at(-1));
 
+/** Until what was said before has settled, also in what screen readers are told. */
+const SETTLED_MS = 500;
+
 function say(state, text = "") {
   document.body.dataset.state = state;
   if ($("status").textContent !== text) $("status").textContent = text;
@@ -17,6 +20,11 @@ function say(state, text = "") {
 function complain(text) {
   $("status").classList.add("wrong");
   say("refused", text);
+}
+
+/** From now on a screen reader says what comes; the whole session so far, which is there to be browsed, it does not. */
+function readAloud() {
+  setTimeout(() => $("captions").setAttribute("aria-live", "polite"), SETTLED_MS);
 }
 
 const WORDS = {
@@ -44,7 +52,10 @@ function main() {
     take: (message) => captions.take(message),
     missed: () => captions.note("Some words are missing here."),
     interrupted: () => captions.dropPartial(),
-    say: (state) => say(state, WORDS[state]()),
+    say: (state) => {
+      say(state, WORDS[state]());
+      if (state === "live") readAloud();
+    },
     refuse: complain,
   }).open();
 }

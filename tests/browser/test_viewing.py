@@ -14,6 +14,17 @@ from tests.streamer.harness import running
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NAME = "0123456789abcdef"
+LOG_LIVE = """
+window.said = [];
+document.addEventListener("DOMContentLoaded", () => {
+  const captions = document.getElementById("captions");
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes)
+      for (const node of addedNodes)
+        if (node.className === "commit") said.push([node.textContent, captions.getAttribute("aria-live")]);
+  }).observe(captions, { childList: true, subtree: true });
+});
+"""
 
 
 def commit(number: int, text: str, utterance: int = 1, **others: Any) -> dict[str, Any]:
@@ -57,8 +68,12 @@ class Session:
             self.sockets[-1].send(json.dumps(message))
 
 
-async def opened(desk: Any, quiet: str, session: Session, path: str = f"captions/{NAME}", **options: Any) -> Any:
+async def opened(
+    desk: Any, quiet: str, session: Session, path: str = f"captions/{NAME}", script: str = "", **options: Any
+) -> Any:
     page = await desk.page(**options)
+    if script:
+        await page.add_init_script(script)
     await page.route_web_socket(f"**/v1/watch/{NAME}", session.answer)
     await page.goto(quiet + path)
     return page
@@ -84,9 +99,23 @@ async def test_a_screen_reader_is_told_commits_once_and_no_partials(desk, quiet)
     page = await opened(desk, quiet, session)
     await page.wait_for_function("() => document.querySelector('.partial')?.textContent === ' two three'")
 
-    assert await page.get_attribute("#captions", "aria-live") == "polite"
+    await page.wait_for_selector("#captions[aria-live=polite]")
     assert await page.locator("#captions .commit").all_text_contents() == ["one"]
     assert await page.get_attribute("#captions .partial", "aria-hidden") == "true"
+
+
+async def test_a_screen_reader_is_not_read_what_was_said_before_the_page_was_opened(desk, quiet):
+    one, two, three, four = (commit(number, text) for number, text in enumerate(["one", " two", " three", " four"], 1))
+    session = Session([watching(one, two)], [watching(one, two, three, four)])
+    page = await opened(desk, quiet, session, script=LOG_LIVE)
+    await page.wait_for_selector("#captions[aria-live=polite]")
+    await session.tell(three)
+    await page.wait_for_function("() => said.length === 3")
+    assert await page.evaluate("said") == [["one", "off"], [" two", "off"], [" three", "polite"]]
+
+    await session.tell(1012)
+    await page.wait_for_function("() => said.length === 4")
+    assert await page.evaluate("said.at(-1)") == [" four", "polite"], "what was missed is news"
 
 
 async def test_what_follows_a_commit_stays_in_its_place_until_it_is_told_again(desk, quiet):
