@@ -57,9 +57,9 @@ units: $(VENV)/.installed-test
 	@command -v systemd-analyze >/dev/null \
 	  || { echo "units: not checked, systemd-analyze is missing (Debian and Ubuntu: apt install systemd)"; exit 0; }; \
 	folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
-	cp systemd/streamer.socket "$$folder"; \
+	cp systemd/streamer.socket systemd/streamer-wyoming.socket "$$folder"; \
 	sed 's#/opt/streamer/.venv/bin/#$(abspath $(BIN))/#' systemd/streamer.service > "$$folder/streamer.service"; \
-	systemd-analyze verify --man=no "$$folder/streamer.service" "$$folder/streamer.socket"; \
+	systemd-analyze verify --man=no "$$folder/streamer.service" "$$folder/streamer.socket" "$$folder/streamer-wyoming.socket"; \
 	systemd-analyze security --no-pager --offline=true --threshold=20 "$$folder/streamer.service" | tail -n 1; \
 	cp -R systemd/streamer.service.d "$$folder"; \
 	systemd-analyze verify --man=no "$$folder/streamer.service"; \

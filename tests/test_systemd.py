@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import re
@@ -24,9 +25,10 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from streamer.config import Config
+from streamer.doors import WYOMING
 
 FOLDER = Path(__file__).parents[1] / "systemd"
-UNITS = ("streamer.service", "streamer.socket")
+UNITS = ("streamer.service", "streamer.socket", "streamer-wyoming.socket")
 
 
 class Unit(RawConfigParser):
@@ -157,20 +159,28 @@ def test_the_socket_is_the_address_that_clients_expect():
     assert Unit(FOLDER / "streamer.socket")["Socket"]["ListenStream"] == f"{server.host}:{server.port}"
 
 
+def test_the_socket_of_wyoming_is_the_port_that_home_assistant_expects_under_the_name_that_the_daemon_looks_for():
+    unit = Unit(FOLDER / "streamer-wyoming.socket")["Socket"]
+
+    assert unit["ListenStream"] == f"{Config().server.host}:{Config().wyoming.port}"
+    assert (unit["FileDescriptorName"], unit["Service"]) == (WYOMING, "streamer.service")
+
+
 LAUNCH = """
 import os, sys
-os.dup2(int(sys.argv[1]), 3)
+for number, descriptor in enumerate(map(int, sys.argv[1].split(","))):
+    os.dup2(descriptor, 3 + number)
 os.environ["LISTEN_PID"] = str(os.getpid())
 os.execv(sys.argv[2], sys.argv[2:])
 """
-"""Give the socket the number 3 and tell the daemon its own process number, as systemd does between fork and exec."""
+"""Number the sockets from 3 and tell the daemon its own process number, as systemd does between fork and exec."""
 
 
 class Manager:
-    """systemd's side of a running service: its socket, its notifications, its credential."""
+    """systemd's side of a running service: its sockets, its notifications, its credential."""
 
     def __init__(self, folder: Path) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener, self.wyoming = (socket.create_server(("127.0.0.1", 0)) for _ in range(2))
         self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
         self.notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notices.bind(str(folder / "notify"))
@@ -179,19 +189,33 @@ class Manager:
 
     def start(self, arguments: list[str], folder: Path, *wrapper: str) -> None:
         """Start ExecStart's arguments with this tree's program, as systemd.exec(5) describes it."""
-        descriptor = self.listener.fileno()
+        # Far from 3, so that numbering one does not close the other.
+        descriptors = [fcntl.fcntl(each, fcntl.F_DUPFD, 100) for each in (self.wyoming, self.listener)]
         environment = os.environ | {
             "NOTIFY_SOCKET": str(folder / "notify"),
             "WATCHDOG_USEC": "200000",
-            "LISTEN_FDS": "1",
+            "LISTEN_FDS": "2",
+            "LISTEN_FDNAMES": "wyoming:streamer.socket",
             "HF_HUB_OFFLINE": "1",
         }
         self.process = subprocess.Popen(
-            [*wrapper, sys.executable, "-c", LAUNCH, str(descriptor), sys.executable, "-m", "streamer", *arguments],
+            [
+                *wrapper,
+                sys.executable,
+                "-c",
+                LAUNCH,
+                ",".join(map(str, descriptors)),
+                sys.executable,
+                "-m",
+                "streamer",
+                *arguments,
+            ],
             env=environment,
-            pass_fds=[descriptor],
+            pass_fds=descriptors,
             cwd=FOLDER.parent,
         )
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def wait_for(self, notice: str) -> None:
         """Read notifications up to this one; the time limit of a test ends the waiting."""
@@ -200,6 +224,12 @@ class Manager:
             assert self.process.poll() is None, f"the daemon ended with {self.process.returncode} before {notice}"
             with contextlib.suppress(TimeoutError):
                 notices = self.notices.recv(4096).decode().splitlines()
+
+    def ask_wyoming(self) -> dict:
+        """Ask as Home Assistant does, before it adds a server; return the head of the answer."""
+        with socket.create_connection(self.wyoming.getsockname(), timeout=30) as client, client.makefile() as lines:
+            client.sendall(b'{"type": "describe"}\n')
+            return json.loads(lines.readline())
 
     def status(self, path: str) -> int:
         try:
@@ -214,6 +244,7 @@ class Manager:
             self.process.kill()
             self.process.wait()
         self.listener.close()
+        self.wyoming.close()
         self.notices.close()
 
 
@@ -256,6 +287,7 @@ def test_the_service_gets_ready_is_watched_serves_its_socket_and_stops_cleanly(f
             pytest.skip("network namespaces are not allowed here")
     manager.start(exec_start(folder), folder, *wrapper)
 
+    assert manager.ask_wyoming()["type"] == "info"  # before it is ready
     manager.wait_for("READY=1")
     assert manager.status("/healthz") == 200
     assert manager.status("/v1/stream") in {400, 401, 403, 404, 405, 426}  # no WebSocket, but an answer
