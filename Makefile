@@ -116,7 +116,7 @@ $(CLIENTS)-older/.installed: tests/outside/older.txt
 $(CLIENTS)/.installed $(CLIENTS)-older/.installed:
 	rm -rf $(@D)
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --disable-pip-version-check --quiet --requirement $<
+	$(@D)/bin/python -m pip install --disable-pip-version-check --quiet --no-compile --requirement $<
 	@touch $@
 
 $(NODE_MODULES)/.installed: tests/outside/package-lock.json

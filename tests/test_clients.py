@@ -200,3 +200,13 @@ async def test_openai_python_raises_its_own_exceptions(sdk):
     assert (unknown.value.code, unknown.value.param) == ("invalid_value", "response_format")
     assert missing.value.code == "model_not_found"
     assert (await sdk.audio.transcriptions.create(model="a", file=silent)).text == ""
+
+
+def test_every_named_snippet_of_the_documentation_is_what_a_program_here_runs():
+    named = re.findall(r"^```(\w+) (\S+)$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+    programs = {"python": "*.py", "js": "*.mjs"}
+    for language, name in named:
+        texts = [path.read_text() for path in NODE_MODULES.parent.glob(programs[language])]
+        family = name.rpartition("-")[0]  # livekit-openai: the program is told which
+        assert any(f'"{name}"' in text or f"'{name}'" in text or f'f"{family}-{{' in text for text in texts), name
+    assert len(named) == 8

@@ -9,7 +9,7 @@ from model.checkpoint import load_checkpoint, load_for_recognition
 from model.config import ModelError
 from model.device import Precision
 from model.hub import demo_folder
-from model.int8 import Int8Linear, int8_obstacle
+from model.int8 import Int8Linear, input_level, int8_obstacle
 from model.quantization import is_worth_int8, prepare
 from model.recognizer import WhisperRecognizer
 from model.types import SAMPLE_RATE, DecodeRequest
@@ -57,8 +57,10 @@ def test_fused_projections_take_the_place_of_their_parts():
 def test_int8_is_close_to_float32():
     exact, audio, attention = heard(network())
     found, heard_audio, seen = heard(network(Precision.INT8))
-    assert (heard_audio - audio).norm() <= 0.03 * audio.norm()
-    assert (found - exact).norm() <= 0.05 * exact.norm()
+    # Without VNNI inputs have half as many levels and twice the error; weights do not: 1.58 is sqrt((4 + 1) / 2).
+    coarser = 1.0 if input_level() == 127 else 1.58
+    assert (heard_audio - audio).norm() <= 0.03 * coarser * audio.norm()
+    assert (found - exact).norm() <= 0.05 * coarser * exact.norm()
     assert ((seen - attention).abs().sum(-1) / 2).mean() <= 0.05  # of one, that each query spreads
 
 

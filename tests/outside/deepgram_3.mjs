@@ -1,12 +1,12 @@
 // @deepgram/sdk 3: prints what is final; the server closes after the last of it.
 
 import { createRequire } from 'node:module';
-import { pieces, port, read } from './speech.mjs';
+import { pieces, read, snippet } from './speech.mjs';
 
 const { createClient, LiveTranscriptionEvents } = createRequire(import.meta.url)('deepgram-sdk-3');
 const RATE = 16_000;
 
-const client = createClient('any', { global: { websocket: { options: { url: `ws://127.0.0.1:${port}` } } } });
+const client = eval(`${snippet('deepgram-3')}; client`); // `createClient` is the snippet's
 const connection = client.listen.live({ model: 'nova-2', encoding: 'linear16', sample_rate: RATE });
 connection.on(LiveTranscriptionEvents.Transcript, (message) => {
   if (message.is_final) console.log(message.channel.alternatives[0].transcript);

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from deepgram import DeepgramClient, DeepgramClientOptions, LiveOptions, LiveTranscriptionEvents
-from speech import arguments, pieces, read
+from deepgram import LiveOptions, LiveTranscriptionEvents
+from speech import arguments, pieces, read, snippet
 
 RATE = 16_000
 
 
 async def main(port: int, path: str) -> None:
     """Feed the recording; `finish` returns when the server has closed."""
-    client = DeepgramClient("any", DeepgramClientOptions(url=f"http://127.0.0.1:{port}"))
+    client = snippet("deepgram-3", port)["client"]
     connection = client.listen.websocket.v("1")
 
     def show(_: object, result: Any, **__: object) -> None:

@@ -7,19 +7,14 @@ import sys
 
 from livekit import rtc
 from livekit.agents import stt, utils
-from livekit.plugins import deepgram, openai
-from speech import arguments, pieces, quiet, read
+from speech import arguments, pieces, quiet, read, snippet
 
 
 async def main(port: int, path: str) -> None:
     """Feed the recording, and listen until nothing comes any more."""
-    base = f"http://127.0.0.1:{port}/v1"
     async with utils.http_context.open():
-        if sys.argv[3] == "openai":
-            rate, recognizer = 24_000, openai.STT(base_url=base, api_key="any", use_realtime=True, model="whisper-1")
-        else:
-            rate, recognizer = 16_000, deepgram.STT(base_url=f"{base}/listen", api_key="any")
-        stream = recognizer.stream()
+        rate = 24_000 if sys.argv[3] == "openai" else 16_000
+        stream = snippet(f"livekit-{sys.argv[3]}", port)["stt"].stream()
 
         news = asyncio.Event()
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 
 from agents.voice import StreamedAudioInput, STTModelSettings
-from agents.voice.models.openai_stt import OpenAISTTModel
-from openai import AsyncOpenAI
-from speech import arguments, pieces, read
+from speech import arguments, pieces, read, snippet
 
 RATE = 24_000
 
 
 async def main(port: int, path: str) -> None:
     """Feed the recording; end when the client says that all is transcribed."""
-    client = AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="any")
     given = StreamedAudioInput()
-    session = await OpenAISTTModel("whisper-1", client).create_session(
+    session = await snippet("openai-agents", port)["stt"].create_session(
         given, STTModelSettings(), trace_include_sensitive_data=False, trace_include_sensitive_audio_data=False
     )
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from base64 import b64encode
 
-from openai import AsyncOpenAI
-from speech import arguments, pieces, quiet, read
+from speech import arguments, pieces, quiet, read, snippet
 
 RATE = 24_000
 COMPLETED = "conversation.item.input_audio_transcription.completed"
@@ -14,7 +13,7 @@ COMPLETED = "conversation.item.input_audio_transcription.completed"
 
 async def main(port: int, path: str) -> None:
     """Feed the recording, and listen until nothing comes any more."""
-    client = AsyncOpenAI(websocket_base_url=f"ws://127.0.0.1:{port}/v1", api_key="any")
+    client = snippet("openai-beta", port)["client"]
     async with client.beta.realtime.connect(model="whisper-1", extra_query={"intent": "transcription"}) as connection:
         await connection.transcription_session.update(session={"input_audio_format": "pcm16"})
 

@@ -18,9 +18,7 @@ from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.runner import PipelineRunner
 from pipecat.pipeline.task import PipelineParams, PipelineTask
 from pipecat.processors.frame_processor import FrameDirection, FrameProcessor
-from pipecat.services.deepgram.stt import DeepgramSTTService
-from pipecat.services.openai.stt import OpenAIRealtimeSTTService
-from speech import arguments, pieces, quiet, read
+from speech import arguments, pieces, quiet, read, snippet
 
 
 class Printer(FrameProcessor):
@@ -43,10 +41,8 @@ class Printer(FrameProcessor):
 
 async def main(port: int, path: str) -> None:
     """Feed the recording, and listen until nothing comes any more."""
-    if sys.argv[3] == "openai":
-        rate, service = 24_000, OpenAIRealtimeSTTService(base_url=f"ws://127.0.0.1:{port}/v1/realtime", api_key="any")
-    else:
-        rate, service = 16_000, DeepgramSTTService(base_url=f"ws://127.0.0.1:{port}", api_key="any")
+    rate = 24_000 if sys.argv[3] == "openai" else 16_000
+    service = snippet(f"pipecat-{sys.argv[3]}", port)["stt"]
     printer = Printer()
     task = PipelineTask(Pipeline([service, printer]), params=PipelineParams(audio_in_sample_rate=rate))
 

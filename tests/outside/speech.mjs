@@ -9,6 +9,13 @@ const SILENCE_S = 2; // after the recording: clients that wait for the server's 
 
 export const [port, path] = process.argv.slice(2);
 
+/** Return a named snippet of docs/clients.md, with the daemon's port. */
+export function snippet(name) {
+  const document = readFileSync(new URL('../../docs/clients.md', import.meta.url), 'utf8');
+  const [, code] = document.match(new RegExp(`^\`\`\`js ${name}\n(.*?)^\`\`\`$`, 'ms'));
+  return code.replace('127.0.0.1:8765', `127.0.0.1:${port}`);
+}
+
 /** Return a 16-bit WAV file's samples at a rate, by linear interpolation, with silence after them. */
 export function read(rate) {
   const file = readFileSync(path);

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import wave
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "clients.md"
 PIECE_S = 0.02
 PATIENCE_S = 20.0
 """Without news: all is transcribed, and whoever started this program has missed something."""
@@ -22,6 +26,14 @@ SILENCE_S = 2.0
 def arguments() -> tuple[int, str]:
     """Return the daemon's port and the path of a 16-bit recording."""
     return int(sys.argv[1]), sys.argv[2]
+
+
+def snippet(name: str, port: int) -> dict[str, Any]:
+    """Run a named snippet of docs/clients.md with the daemon's port; return what it defines."""
+    (code,) = re.findall(rf"^```python {name}\n(.*?)^```$", DOCUMENT.read_text(), re.DOTALL | re.MULTILINE)
+    defined: dict[str, Any] = {}
+    exec(code.replace("127.0.0.1:8765", f"127.0.0.1:{port}"), defined)
+    return defined
 
 
 def read(path: str, rate: int) -> NDArray[np.int16]:
