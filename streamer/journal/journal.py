@@ -28,6 +28,7 @@ class Journal:
         """
         self._lock: IO[bytes] | None = None
         self._open: set[str] = set()
+        self._late = False
         self.on_disk = not in_memory(config)
         """Whether it outlives the daemon."""
         if self.on_disk and config.path is not None:
@@ -46,8 +47,8 @@ class Journal:
 
     @property
     def failing(self) -> bool:
-        """Whether the last write did not succeed."""
-        return self._scribe.failing
+        """Whether the last write did not succeed, or is not answered in time."""
+        return self._scribe.failing or self._late
 
     @property
     def waiting(self) -> int:
@@ -75,6 +76,7 @@ class Journal:
             async with asyncio.timeout(PATIENCE_S):
                 return await future and self.on_disk
         except TimeoutError:
+            self._late = True  # until the disk answers nobody else waits for it
             return False
 
     async def find(self, session: str) -> Standing | None:
@@ -109,6 +111,7 @@ class Journal:
         future: asyncio.Future[Any] = loop.create_future()
 
         def settle(answer: Any) -> None:
+            self._late = False
             if not future.done():
                 future.set_result(answer)
 

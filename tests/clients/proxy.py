@@ -38,7 +38,9 @@ class Proxy:
         self.cuts += 1
         for writer in self._writers:
             transport_socket = writer.get_extra_info("socket")
-            if transport_socket is not None:
+            if transport_socket is None:
+                continue
+            with suppress(OSError):  # one that is closed already
                 transport_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             writer.transport.abort()
 

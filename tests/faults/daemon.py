@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -98,6 +100,14 @@ class Subject:
                 return state
             last = state
         return last
+
+    def kinds(self) -> Counter[str]:
+        """Return what its descriptors are, without their numbers."""
+        return Counter(
+            re.sub(r"\[\d+\]", "", str(path.readlink()))
+            for path in Path(f"/proc/{self.process.pid}/fd").iterdir()
+            if path.is_symlink()
+        )
 
     async def _tasks(self) -> int:
         path = self.folder / "tasks"

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tests.faults.scene import Outcome
+from tests.faults.table import CASES
 from tests.faulty.child import ROOT
 
 RESULTS = ROOT / "benchmarks/results/faults.json"
+DOCUMENT = ROOT / "docs/reliability.md"
+BEGIN, END = "<!-- what follows is written by `python -m tests.faults.record` -->", "<!-- up to here -->"
 
 
 def keep(outcome: Outcome, path: Path) -> None:
@@ -44,3 +48,40 @@ def summary(path: Path) -> str:
     outcomes = read(path)
     passed = sum(not one["wrong"] for one in outcomes)
     return f"{passed} of {len(outcomes)} cases pass ({path})"
+
+
+def table(outcomes: list[dict[str, Any]]) -> str:
+    """Return the matrix as Markdown."""
+    known = {case.id: case for case in CASES}
+    passed = [one for one in outcomes if not one["wrong"]]
+    less = [one for one in passed if one["less"]]
+    missing = [name for name in known if name not in {one["id"] for one in outcomes}]
+    lines = [
+        f"**{len(passed)} of {len(known)} cases pass**, {len(less)} of them with less than the plan that the cases come from"
+        " asks for, which the last column says." + (f" Not run: {', '.join(missing)}." if missing else ""),
+        "",
+        "| case | injected | expected | seen | |",
+        "|---|---|---|---|---|",
+    ]
+    for one in outcomes:
+        case = known[one["id"]]
+        verdict = "pass" if not one["wrong"] else f"**fails**: {one['wrong']}"
+        note = f"; {case.less}" if case.less else ""
+        cells = (case.id, case.injected, case.expected, one["seen"], verdict + note)
+        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Put the table into docs/reliability.md; with arguments, take outcomes from those files into the results first."""
+    for path in sys.argv[1:]:
+        for one in read(Path(path)):
+            keep(Outcome(**one), RESULTS)
+    text = DOCUMENT.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{table(read(RESULTS))}\n\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()

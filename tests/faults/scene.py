@@ -94,6 +94,8 @@ class Scene:
     facts: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     speakers: list[Speaker] = field(default_factory=list)
+    kinds: dict[str, int] = field(default_factory=dict)
+    """What descriptors there are, if there are too many."""
     subject: Subject = field(init=False)
 
     @property
@@ -211,7 +213,9 @@ async def beside(scene: Scene) -> None:
             lines = len(subject.log)
             await case.run(scene)
             check_log(scene, subject.log[lines:])
-        check_state(scene, before, await subject.settled(before))
+        after = await subject.settled(before)
+        scene.kinds = dict(subject.kinds()) if after.exceeds(before) else {}
+        check_state(scene, before, after)
 
 
 async def undisturbed(scene: Scene) -> float:
@@ -346,6 +350,6 @@ def check_state(scene: Scene, before: State, after: State) -> None:
     """Compare what the daemon holds with what it held before."""
     more = after.exceeds(before)
     growth = after.memory_mib - before.memory_mib
-    scene.expect(not more, f"left over: {more}")
+    scene.expect(not more, f"left over: {more}{f' ({scene.kinds})' if scene.kinds else ''}")
     scene.expect(growth <= scene.case.memory_mib, f"{growth:+.1f} MiB of memory")
     scene.saw(f"nothing left over, {growth:+.1f} MiB" if not more else f"left over: {more}")

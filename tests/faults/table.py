@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tests.faults import bad_frames, bad_messages, load, web
+from tests.faults import bad_frames, bad_messages, load, microphone, network, processes, storage, web
 from tests.faults.scene import Case
 
-CASES: tuple[Case, ...] = (*bad_frames.CASES, *bad_messages.CASES, *load.CASES, *web.CASES)
+CASES: tuple[Case, ...] = (
+    *bad_frames.CASES,
+    *bad_messages.CASES,
+    *load.CASES,
+    *processes.CASES,
+    *network.CASES,
+    *storage.CASES,
+    *microphone.CASES,
+    *web.CASES,
+)
 
 
 def chosen(names: Iterable[str]) -> list[Case]:

@@ -318,10 +318,17 @@ async def test_a_disk_that_hangs_lets_captions_go_on(path, monkeypatch):
             return super().execute(statement, *arguments)
 
     async with opened(path, opener=lambda config: Hanging(open_database(config), [])) as journal:
+        assert not journal.failing
         assert await journal.note(note(1)) is False
+        assert journal.failing, "/readyz says so"
+        monkeypatch.setattr("streamer.journal.journal.PATIENCE_S", 60.0)
+        assert await journal.note(note(2)) is False, "nobody waits again for a disk that has not answered"
         hold.set()
+        assert await journal.find("s") is not None
+        assert not journal.failing
+        assert await journal.note(note(3)) is True
     async with opened(path) as journal:
-        assert texts(await journal.find("s")) == ["w1"]
+        assert texts(await journal.find("s")) == ["w1", "w2", "w3"]
 
 
 async def test_a_session_that_is_deleted_leaves_nothing_in_the_files(path):
