@@ -30,6 +30,11 @@ class Block:
         """Begin a new batch."""
         self._used = 0
 
+    def close(self) -> None:
+        """Let go of the memory at once: a traceback that still refers to this must not keep it."""
+        self._samples = np.empty(0, dtype=np.float32)
+        self._map.close()
+
     def put(self, audio: Any) -> tuple[int, int]:
         """Copy (n,) float32 samples in; return where they are and how many. An encoder's hook.
 

@@ -274,6 +274,7 @@ class Child:
 
     def _give_up(self, detail: str) -> None:
         self._gone = True
+        self._block.close()
         if self._job is not None and not self._job.answer.done():
             self._job.answer.set_exception(DeviceLost(detail))
 

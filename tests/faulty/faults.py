@@ -1,4 +1,4 @@
-"""What a child can be told to do wrong, and when: `kind[:seconds]@when[*]`.
+"""What a child can be told to do wrong, and when: `kind[:seconds]@when[*]` (of `hoard` mebibytes).
 
     segv@5            at the fifth batch of the first child
     segv@5*           at the fifth batch of every child
@@ -47,6 +47,11 @@ def send(number: int) -> None:
     time.sleep(0.01)
 
 
+def hoard(mebibytes: float) -> None:
+    """Take memory, and write to all of it."""
+    bytearray(b"x") * int(mebibytes * 2**20)
+
+
 KINDS: Final[dict[str, Callable[[float], object]]] = {
     "kill": lambda _: send(signal.SIGKILL),
     "segv": lambda _: send(signal.SIGSEGV),
@@ -56,6 +61,7 @@ KINDS: Final[dict[str, Callable[[float], object]]] = {
     "hang": lambda seconds: time.sleep(seconds or 1e6),
     "spin": lambda seconds: hold_lock(seconds or 1e3),
     "slow": time.sleep,
+    "hoard": lambda mebibytes: hoard(mebibytes or 256),
     "raise": lambda _: fail(RuntimeError("a bug in the recognizer")),
     "oom": lambda _: fail(OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")),
     "memory": lambda _: fail(MemoryError()),

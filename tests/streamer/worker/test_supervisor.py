@@ -107,6 +107,25 @@ async def test_a_child_without_a_sign_of_life_is_killed_and_replaced(fault):
         assert running.restarts[Cause.HUNG]
 
 
+async def test_the_memory_shared_with_a_child_goes_with_it_even_if_nobody_collects_garbage():
+    gc.collect()
+    gc.disable()
+    try:
+        async with children("stop@1", limits=Limits(heartbeat_s=1.5)) as running:
+            assert await ask(running, request())
+            assert running.restarts[Cause.HUNG] == 1
+            assert blocks() == 1
+        assert blocks() == 0
+    finally:
+        gc.enable()
+
+
+def blocks() -> int:
+    """Count the files without a name that samples are shared through."""
+    files = [path for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]  # one is that of the listing
+    return sum("streamer-audio" in str(path.readlink()) for path in files)
+
+
 async def test_a_batch_that_takes_far_too_long_is_given_up_although_the_child_lives():
     async with children("hang@2", limits=Limits(heartbeat_s=30, least_batch_s=0.5, batch_s=20)) as running:
         await running.transcribe([request()])  # tells how long one takes
