@@ -1,6 +1,6 @@
 """Messages that are nearly right, for every protocol's codec in this process; and connections for a real daemon.
 
-    python -m tests.faults.fuzz --messages 10000000      about ten minutes a million
+    python -m tests.faults.fuzz --messages 10000000
     python -m tests.faults.fuzz --connections 1000000
 
 A codec may raise ProtocolError, and HandshakeError where it is made; anything else is a fault, and is printed with the seed
@@ -321,12 +321,12 @@ def utterance(rng: Random, number: int) -> Iterator[events.Event]:
         )
 
 
-def fuzz_messages(count: int, seed: int, found: Found) -> dict[str, float]:
-    """Try so many messages; return figures of time and memory."""
+def fuzz_messages(count: int, seed: int, end: float, found: Found) -> dict[str, float]:
+    """Try so many messages, or as many as there is time for; return figures of time and memory."""
     process = psutil.Process()
     made = codecs()
     turn, began, warm = 0, time.monotonic(), 0.0
-    while found.messages < count:
+    while found.messages < count and time.monotonic() < end:
         for _ in range(min(ROUND, count)):
             name = list(made)[turn % len(made)]
             trial(name, *made[name], f"{seed} {turn}", found)
@@ -345,8 +345,8 @@ def fuzz_messages(count: int, seed: int, found: Found) -> dict[str, float]:
     return {"seconds": time.monotonic() - began, "memory_warm": warm, "memory_end": process.memory_info().rss / 2**20}
 
 
-async def fuzz_connections(count: int, seed: int, found: Found) -> dict[str, float]:
-    """Try so many connections on a real daemon; return figures."""
+async def fuzz_connections(count: int, seed: int, end: float, found: Found) -> dict[str, float]:
+    """Try so many connections on a real daemon, or as many as there is time for; return figures."""
     began = time.monotonic()
     loop = asyncio.get_running_loop()
     with TemporaryDirectory(prefix="fuzz-") as folder:
@@ -354,8 +354,8 @@ async def fuzz_connections(count: int, seed: int, found: Found) -> dict[str, flo
             await loop.run_in_executor(None, throw_all, subject.port, seed - 1, min(count, 2000))
             before = await subject.settled()
             done, most = 0, 0.0
-            while done < count and subject.process.returncode is None:
-                some = min(5000, count - done)
+            while done < count and time.monotonic() < end and subject.process.returncode is None:
+                some = min(2000, count - done)
                 endings = await loop.run_in_executor(None, throw_all, subject.port, seed + done, some)
                 found.outcomes.update(endings)
                 done += some
@@ -387,6 +387,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults.fuzz", description="Messages that are nearly right.")
     parser.add_argument("--messages", type=int, default=0)
     parser.add_argument("--connections", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="of each at most")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--results", type=Path, default=FOUND)
     options = parser.parse_args()
@@ -397,11 +398,11 @@ def main() -> int:
     for kind, count in (("messages", options.messages), ("connections", options.connections)):
         if not count:
             continue
-        found = Found()
+        found, end = Found(), time.monotonic() + 60 * options.minutes
         if kind == "messages":
-            figures = fuzz_messages(count, options.seed, found)
+            figures = fuzz_messages(count, options.seed, end, found)
         else:
-            figures = asyncio.run(fuzz_connections(count, options.seed, found))
+            figures = asyncio.run(fuzz_connections(count, options.seed, end, found))
         kept[kind] = {
             "count": found.messages, "seed": options.seed, **{name: round(value, 1) for name, value in figures.items()},
             "outcomes": dict(found.outcomes.most_common()), "faults": found.faults,
