@@ -404,7 +404,7 @@ def main() -> int:
         else:
             figures = asyncio.run(fuzz_connections(count, options.seed, end, found))
         kept[kind] = {
-            "count": found.messages, "seed": options.seed, **{name: round(value, 1) for name, value in figures.items()},
+            "count": found.messages, "asked": count, "seed": options.seed, **{name: round(value, 1) for name, value in figures.items()},
             "outcomes": dict(found.outcomes.most_common()), "faults": found.faults,
         }  # fmt: skip
         print(json.dumps(kept[kind], indent=1))

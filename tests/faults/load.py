@@ -7,11 +7,13 @@ import json
 import resource
 import socket
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
+from random import Random
 from time import monotonic
 
 from tests.faults.raw import BINARY, CLOSE, PING, PONG, TEXT, RawSocket, frame, get, status_of, upgrade
-from tests.faults.scene import FIRST_KEY, Case, Scene, lengths, p99_lag, until, watch
+from tests.faults.scene import FIRST_KEY, Case, Scene, p99_lag, until, watch
 from tests.faulty.speaker import Speaker
 from tests.faulty.verdict import Verdict
 
@@ -62,13 +64,20 @@ class Timed(Speaker):
         return self.arrivals[0] - self.asked
 
 
+def sentences(seed: int, over: asyncio.Event) -> Iterator[int]:
+    """Yield words of utterances of 2.5 to 6 s, until it is over."""
+    rng = Random(seed)
+    while not over.is_set():
+        yield rng.randint(25, 60)
+
+
 async def twice_capacity(scene: Scene) -> None:
     """Let in as many as are let in, measure them alone, then again with as many at the door."""
     over = asyncio.Event()
     inside: list[Speaker] = []
     async with asyncio.TaskGroup() as group:
         while True:
-            speaker = Timed(len(inside), lengths(len(inside), over), speed=1)
+            speaker = Timed(len(inside), sentences(len(inside), over), speed=1)
             task = group.create_task(speaker.run(scene.port))
             await until(lambda speaker=speaker: speaker.messages)
             if speaker.of("error"):
@@ -81,7 +90,7 @@ async def twice_capacity(scene: Scene) -> None:
         usual = lags_since(inside, [0] * len(inside))
         late: list[Timed] = []
         for n in range(2 * len(inside)):
-            late.append(Timed(500 + n, lengths(n, over), speed=1))
+            late.append(Timed(500 + n, sentences(n, over), speed=1))
             group.create_task(late[-1].run(scene.port))
             await asyncio.sleep(0.15)
         crowded = lags_since(inside, seen)

@@ -53,17 +53,27 @@ def summary(path: Path) -> str:
 def table(outcomes: list[dict[str, Any]]) -> str:
     """Return the matrix as Markdown."""
     known = {case.id: case for case in CASES}
+    run = {one["id"] for one in outcomes}
     passed = [one for one in outcomes if not one["wrong"]]
     less = [one for one in passed if one["less"]]
-    missing = [name for name in known if name not in {one["id"] for one in outcomes}]
+    elsewhere = [name for name in known if name not in run and name.startswith("F")]
+    missing = [name for name in known if name not in run and name not in elsewhere]
+    total = len(passed) + len(elsewhere)
     lines = [
-        f"**{len(passed)} of {len(known)} cases pass**, {len(less)} of them with less than the plan that the cases come from"
-        " asks for, which the last column says." + (f" Not run: {', '.join(missing)}." if missing else ""),
+        f"**{total} of {len(known)} cases pass**, {len(less)} of them with less than the plan that the cases come from"
+        " asks for, which the last column says."
+        + (
+            f" {len(elsewhere)} of them are those of [microphones](#microphone), as they were seen there."
+            if elsewhere
+            else ""
+        )
+        + (f" Not run: {', '.join(missing)}." if missing else ""),
         "",
         "| case | injected | expected | seen | |",
         "|---|---|---|---|---|",
     ]
-    for one in outcomes:
+    here = [{"id": name, "seen": "see [Microphone](#microphone)", "wrong": ""} for name in elsewhere]
+    for one in sorted([*outcomes, *here], key=lambda one: place(one["id"])):
         case = known[one["id"]]
         verdict = "pass" if not one["wrong"] else f"**fails**: {one['wrong']}"
         note = f"; {case.less}" if case.less else ""
