@@ -111,6 +111,7 @@ class Reader:
                 if isinstance(command, Stop):
                     return Ending(command.error.close if command.error else Close.NORMAL, command.error, by_client=True)
                 await self._obey(command)
+            await self._share(TURN_SAMPLES // TURN_MESSAGES)
 
     async def _turn(self) -> None:
         """Go on with the client that has come back."""
@@ -149,11 +150,18 @@ class Reader:
         self._pace.note_arrival(self._session.received)
         self._metrics.audio.inc(len(samples) / SAMPLE_RATE)
         self._wake()
-        self._taken += max(len(samples), TURN_SAMPLES // TURN_MESSAGES)
+        await self._share(len(samples))
+        await self._await_room()
+
+    async def _share(self, taken: int) -> None:
+        """Count what was taken from this client, in samples; when it is its share, let others have their turn.
+
+        Thousands of small messages can come in one read, and none of them needs to be waited for.
+        """
+        self._taken += taken
         if self._taken >= TURN_SAMPLES:
             self._taken = 0
             await asyncio.sleep(0)
-        await self._await_room()
 
     @property
     def _full(self) -> bool:
@@ -193,3 +201,4 @@ class Reader:
                 continue
             for command in self._codec.decode(message):
                 raise AssertionError(f"a codec yields nothing after Stop, got {command}")
+            await self._share(TURN_SAMPLES // TURN_MESSAGES)

@@ -282,8 +282,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
 
     def handle_ping(self) -> None:
-        """Answer, unless the client does not read: its answers would pile up here, as many as it likes."""
-        if self.transport.get_write_buffer_size() > UNSENT_BYTES:
+        """Answer, unless the end was said, or the client does not read: its answers would pile up here without end."""
+        if self.close_sent or self.transport.get_write_buffer_size() > UNSENT_BYTES:
             self.conn.data_to_send()
         else:
             super().handle_ping()

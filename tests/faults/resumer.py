@@ -43,7 +43,10 @@ class Resumer:
                     self.arrivals.append(monotonic())
                     self.messages.append(msgspec.to_builtins(message))
         except* (ConnectionLost, StreamError, Unreachable) as errors:
-            self.failure = repr(errors.exceptions[0])
+            error: BaseException = errors
+            while isinstance(error, BaseExceptionGroup):
+                error = error.exceptions[0]
+            self.failure = f"{type(error).__name__} {getattr(error, 'code', '')}: {error}"
 
     async def _speak(self, stream: Any) -> None:
         began = monotonic()

@@ -111,7 +111,9 @@ async def stream(soak: Soak, key: int) -> None:
         else:
             resuming = Resumer(key, talk(rng))
             await resuming.run(f"127.0.0.1:{soak.proxy.listening}")
-            soak.judge(resuming, "resuming", "done" if resuming.of("done") else resuming.failure[:60] or "no end")
+            soak.judge(
+                resuming, "resuming", "done" if resuming.of("done") else resuming.failure.partition(":")[0] or "no end"
+            )
         await asyncio.sleep(rng.uniform(0, 2))
 
 

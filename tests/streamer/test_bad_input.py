@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -22,6 +22,9 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from model.types import SAMPLE_RATE
+from streamer.protocols.commands import Command
+from streamer.protocols.native import NativeCodec
+from streamer.reader import TURN_MESSAGES
 from streamer.server import Server
 from streamer.transport import UNSENT_BYTES
 from tests.fakes import LevelRecognizer
@@ -304,6 +307,14 @@ async def test_a_client_that_pings_and_never_reads_costs_no_memory() -> None:
     assert 0 < most <= 2 * UNSENT_BYTES
 
 
+async def test_a_ping_behind_what_ended_the_connection_is_no_error_in_the_log(caplog) -> None:
+    async with running() as server, connected(server) as client:
+        heard = await raw(client, frame(Opcode.TEXT, b"\xff") + frame(Opcode.PING, b""))
+
+    assert heard.code == 1007
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
 async def test_a_client_that_is_refused_before_the_upgrade_is_no_error_in_the_log(caplog) -> None:
     async with running() as server:
         with pytest.raises(InvalidStatus, match="403"):
@@ -382,6 +393,33 @@ async def test_a_long_message_does_not_hold_up_others(monkeypatch: pytest.Monkey
     assert heard.messages[-1]["audio"] == 62.5
     assert frames == 2083
     assert most <= 17  # half a second
+
+
+async def test_thousands_of_empty_messages_do_not_hold_up_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, most = 0, 0
+    decode = NativeCodec.decode
+
+    def count(self: NativeCodec, message: str | bytes) -> Iterator[Command]:
+        nonlocal taken
+        taken += 1
+        return decode(self, message)
+
+    async def take_turns() -> None:
+        nonlocal most
+        while True:
+            seen = taken
+            await asyncio.sleep(0)
+            most = max(most, taken - seen)
+
+    monkeypatch.setattr(NativeCodec, "decode", count)
+    async with running() as server:
+        other = asyncio.create_task(take_turns())
+        heard = await converse(server, [START, *[b""] * 5000, {"type": "stop"}])
+        other.cancel()
+
+    assert heard.code == 1000
+    assert taken == 5002
+    assert most <= 2 * TURN_MESSAGES
 
 
 async def test_a_fault_of_ours_is_told_logged_once_and_stays_with_its_stream(
