@@ -161,6 +161,10 @@ class Scribe:
         except (sqlite3.Error, OSError, ConfigError) as error:
             self._fail(error)
             return False
+        except Exception as error:  # whoever waits for an answer gets one, whatever went wrong
+            logger.exception("the journal failed")
+            self._fail(error)
+            return False
         self._kept.clear()
         self._observe(time.perf_counter() - begun)
         if self.failing:
@@ -173,10 +177,12 @@ class Scribe:
             database.execute("SAVEPOINT step")
             try:
                 write.apply(database, self._now())
-            except sqlite3.IntegrityError:
+            except Exception as error:
+                if ails_the_disk(error):
+                    raise
                 # It would fail every time: one session's trouble is not the others'.
                 database.execute("ROLLBACK TO step")
-                logger.exception("a write to the journal contradicts it and is dropped")
+                logger.exception("a write that the journal cannot take is dropped")
                 self.dropped += 1
             database.execute("RELEASE step")
 
@@ -186,6 +192,10 @@ class Scribe:
         try:
             return merged(find(self._opened(), session), notes)
         except (sqlite3.Error, OSError, ConfigError, EntryError) as error:
+            self._fail(error)
+            return merged(None, notes)
+        except Exception as error:  # as in a write
+            logger.exception("the journal failed")
             self._fail(error)
             return merged(None, notes)
 
@@ -258,3 +268,10 @@ class Scribe:
     def _too_large(self, database: sqlite3.Connection) -> bool:
         pages = int(value(database, "page_count")) - int(value(database, "freelist_count"))
         return pages * PAGE_BYTES > self._config.max_bytes
+
+
+def ails_the_disk(error: Exception) -> bool:
+    """Say whether a write may stand another time: the disk refused it, not the journal."""
+    return isinstance(error, sqlite3.OperationalError | OSError) or (
+        isinstance(error, sqlite3.Error) and corrupt(error)
+    )

@@ -115,6 +115,24 @@ async def test_the_file_refuses_to_change_or_lose_what_was_committed(path):
         other.close()
 
 
+async def test_whatever_goes_wrong_in_the_journal_whoever_waits_is_answered(path, monkeypatch, caplog):
+    apply = Note.apply
+
+    def poisonous(self: Note, database: sqlite3.Connection, now: float) -> None:
+        if self.session == "poison":
+            raise RuntimeError("a fault of ours")
+        apply(self, database, now)
+
+    monkeypatch.setattr(Note, "apply", poisonous)
+    async with asyncio.timeout(20), opened(path) as journal:
+        await journal.note(note(1, "poison"))
+        assert await journal.note(note(1, "good"))
+        assert texts(await journal.find("good")) == ["w1"]
+        monkeypatch.setattr("streamer.journal.scribe.find", lambda *_: 1 / 0)
+        await journal.find("good")
+    assert "a fault of ours" in caplog.text
+
+
 async def test_an_entry_that_contradicts_the_journal_harms_no_other_session(path):
     async with opened(path) as journal:
         await journal.note(note(1, text="first"))
