@@ -257,6 +257,7 @@ async def test_a_disk_that_refuses_costs_durability_and_nothing_else(path, compl
         trouble.clear()
         while journal.failing:
             await journal.note(Note("s", TOKEN, 3900))
+            await journal.find("s")  # answered once the note before it has been tried
         assert await journal.note(note(4)) is True
     async with opened(path) as journal:
         assert texts(await journal.find("s")) == ["w1", "w2", "w3", "w4"]
@@ -288,6 +289,7 @@ async def test_a_file_that_cannot_grow_is_written_again_when_it_can(path):
                 await journal.note(note(number, text="x" * 2000))
         while journal.failing:
             await journal.note(Note("s", TOKEN, 0))
+            await journal.find("s")
     async with opened(path) as journal:
         assert len(texts(await journal.find("s"))) == number
 
@@ -322,6 +324,7 @@ async def test_another_process_that_holds_the_file_does_not_delay_captions_for_e
         other.close()
         while journal.failing:
             await journal.note(Note("s", TOKEN, 0))
+            await journal.find("s")
         assert texts(await journal.find("s")) == ["w1", "w2"]
 
 
