@@ -158,11 +158,7 @@ class Scribe:
                 if database.in_transaction:
                     database.execute("ROLLBACK")
                 raise
-        except (sqlite3.Error, OSError, ConfigError) as error:
-            self._fail(error)
-            return False
-        except Exception as error:  # whoever waits for an answer gets one, whatever went wrong
-            logger.exception("the journal failed")
+        except Exception as error:  # noqa: BLE001  # whoever waits for an answer gets one; `_fail` logs what is ours
             self._fail(error)
             return False
         self._kept.clear()
@@ -191,11 +187,7 @@ class Scribe:
         notes = [write for write in self._kept if isinstance(write, Note) and write.session == session]
         try:
             return merged(find(self._opened(), session), notes)
-        except (sqlite3.Error, OSError, ConfigError, EntryError) as error:
-            self._fail(error)
-            return merged(None, notes)
-        except Exception as error:  # as in a write
-            logger.exception("the journal failed")
+        except Exception as error:  # noqa: BLE001  # as in a write
             self._fail(error)
             return merged(None, notes)
 
@@ -232,6 +224,8 @@ class Scribe:
     def _fail(self, error: Exception) -> None:
         """Note a failure; said once, until it works again."""
         self.failures += 1
+        if not isinstance(error, sqlite3.Error | OSError | ConfigError | EntryError):
+            logger.error("the journal failed", exc_info=error)
         if not self.failing:
             logger.error("the journal cannot be written, captions go on without it: %s", error)
         self.failing = True
