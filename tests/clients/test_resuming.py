@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,13 +17,14 @@ from hypothesis import strategies as st
 
 from clients import resuming
 from clients.backoff import STEPS_S, Backoff
-from clients.connection import ConnectionLost, FromServer, StreamError, Unreachable
+from clients.connection import ConnectionLost, FromServer, Stream, StreamError, Unreachable
 from clients.receipts import Receipts
 from clients.resuming import ResumingStream, connect_resuming
 from clients.ring import Ring
 from model.types import SAMPLE_RATE, Samples
 from streamer.config import Config, JournalConfig, ServerConfig
 from streamer.protocols import messages
+from streamer.server import Server
 from tests.clients.proxy import Proxy, proxied
 from tests.streamer.harness import LOCAL, running, sentence, until
 
@@ -255,6 +257,66 @@ async def test_whoever_is_taken_over_does_not_come_back():
                 await stream.send_audio(SPEECH)
     assert caught.value.code == "taken_over"
     assert not shown.notices
+
+
+async def test_an_attempt_of_its_own_that_comes_late_does_not_end_a_stream(monkeypatch: pytest.MonkeyPatch):
+    dial, late, shown = resuming.dial, list[messages.Start](), Shown()
+
+    @asynccontextmanager
+    async def flaky(url: str, start: messages.Start, **options: Any) -> AsyncIterator[Stream]:
+        """Lose the first attempt to come back after its `start` has left."""
+        if start.resume and not late:
+            late.append(start)
+            raise ConnectionLost("the connection broke")
+        async with dial(url, start, **options) as stream:
+            yield stream
+
+    monkeypatch.setattr(resuming, "dial", flaky)
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+        await stream.send_audio(SPEECH[:20_000])
+        async with asyncio.TaskGroup() as group:
+            showing = group.create_task(show(stream, shown))
+            proxy.reset()
+            await until(lambda: shown.notices[-1:] == ["connected again"])
+            async with dial(f"ws://127.0.0.1:{server.port}", late[0]):
+                await until(lambda: len(shown.notices) == 4 or showing.done())
+            await speak(stream, SPEECH[20_000:])
+    shown.check()
+
+
+def failing_vads(server: Server, frames: int, times: int | None) -> Callable[[int], Any]:
+    """Make voice detectors that fail after so many frames, so many times, or always."""
+    make, left = server._make_vad, itertools.count(0)
+
+    def make_vad(aggressiveness: int) -> Any:
+        good, number, heard = make(aggressiveness), next(left), itertools.count()
+        if times is not None and number >= times:
+            return good
+        return lambda frame: 1 / 0 if next(heard) >= frames else good(frame)
+
+    return make_vad
+
+
+async def test_a_fault_of_the_server_costs_no_word(monkeypatch: pytest.MonkeyPatch):
+    shown = Shown()
+    async with running() as server, proxied(server.port) as proxy:
+        monkeypatch.setattr(server, "_make_vad", failing_vads(server, 100, times=2))
+        async with opened(proxy, shown) as stream:
+            await converse(stream, shown)
+    assert len([notice for notice in shown.notices if "internal" in notice]) == 2
+    shown.check()
+
+
+async def test_a_fault_that_comes_at_the_same_place_again_and_again_is_told(monkeypatch: pytest.MonkeyPatch):
+    shown = Shown()
+    async with running() as server, proxied(server.port) as proxy:
+        monkeypatch.setattr(server, "_make_vad", failing_vads(server, 5, times=None))
+        with pytest.raises(ExceptionGroup) as caught:
+            async with opened(proxy, shown) as stream:
+                await converse(stream, shown)
+    told = caught.value.subgroup(StreamError)
+    assert told is not None and "internal" in str(told.exceptions)
+    assert len([notice for notice in shown.notices if "internal" in notice]) == resuming.MOST_FAULTS - 1
 
 
 async def test_a_server_that_is_not_there_at_first_is_unreachable_and_one_that_stays_away_is_given_up():
