@@ -145,6 +145,10 @@ class Connection:
         self._publisher.end(self._session.received if self._session else 0)
         await self._part(ending)
         self._reception.leave()
+        if self._session is not None:
+            # What is left of a connection refers to itself in many places, and so waits for Python's collector of
+            # cycles, minutes perhaps. Megabytes of audio must not.
+            self._session.release()
 
     async def _converse(self, configure: Configure) -> Ending:
         """Open the session and run it to its end. Raises what ended it early."""

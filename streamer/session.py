@@ -136,6 +136,10 @@ class Session:
         """Say this now, also after the input has ended."""
         self._narrator.tell(warning)
 
+    def release(self) -> None:
+        """Give the audio back; nothing can be decided afterwards."""
+        self._intake.window.release()
+
     def receive_audio(self, samples: Samples) -> None:
         """Take the next samples, (n,) float32 mono at 16 kHz in [-1, 1].
 

@@ -71,3 +71,8 @@ class AudioWindow:
         while len(self._stretches) > 1 and self._stretches[0].end <= self.start:
             self._stretches.popleft()
         self._stretches[0].trim(self.start)
+
+    def release(self) -> None:
+        """Forget everything, and give the storage back."""
+        self._stretches = deque([Stretch(self.end)])
+        self.start = self.end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -57,7 +58,7 @@ def run_daemon(
         check_address(settings.server)
         raise_descriptors(settings)
         run = import_module("streamer.daemon").load_and_serve  # the web framework, which no other command needs
-        ready = partial(announce, settings.server)
+        ready = partial(begin, settings.server)
         load = recognizer_for(settings, worker)
         asyncio.run(run(settings, foreseen(settings.model), load, on_ready=ready, make_vad=make_vad))
     return Exit.OK
@@ -80,6 +81,14 @@ def check_address(config: ServerConfig) -> None:
         return  # the service manager has bound it
     for listener in open_sockets(config, [], guarded=Access.of(config).guards(Right.SPEAK)):
         listener.close()
+
+
+def begin(config: ServerConfig, port: int) -> None:
+    """Serve from now on."""
+    # Everything so far stays: the collector of cycles need not look at it again, so it is quick, and sooner due.
+    gc.collect()
+    gc.freeze()
+    announce(config, port)
 
 
 def announce(config: ServerConfig, port: int) -> None:

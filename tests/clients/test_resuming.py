@@ -315,7 +315,8 @@ async def test_a_fault_that_comes_at_the_same_place_again_and_again_is_told(monk
             async with opened(proxy, shown) as stream:
                 await converse(stream, shown)
     told = caught.value.subgroup(StreamError)
-    assert told is not None and "internal" in str(told.exceptions)
+    assert told is not None
+    assert "internal" in str(told.exceptions)
     assert len([notice for notice in shown.notices if "internal" in notice]) == resuming.MOST_FAULTS - 1
 
 
