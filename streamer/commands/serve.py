@@ -27,6 +27,8 @@ from streamer.tls import Certificate
 from streamer.vad import VoiceActivityDetector, WebRtcVad
 
 DEFAULTS = Config()
+COLLECT = 700, 5, 2
+"""Thresholds of Python's collector (`gc.set_threshold`): a whole collection after 7,000 new objects, not 70,000."""
 WORKER = (sys.executable, "-P", "-m", "streamer.worker")
 """The program of the recognizer's process; -P, for a folder named model where the daemon was started is not ours."""
 
@@ -85,9 +87,11 @@ def check_address(config: ServerConfig) -> None:
 
 def begin(config: ServerConfig, port: int) -> None:
     """Serve from now on."""
-    # Everything so far stays: the collector of cycles need not look at it again, so it is quick, and sooner due.
+    # What there is by now stays: the collector of cycles need not look at it again. So a whole collection is a matter
+    # of milliseconds, and can be made every few dozen connections; what they leave would become holes in memory.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*COLLECT)
     announce(config, port)
 
 
