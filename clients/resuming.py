@@ -23,6 +23,7 @@ import msgspec
 
 from clients.backoff import Backoff
 from clients.connection import ConnectionLost, FromServer, Stream, StreamError, Unreachable, dial, encoded
+from clients.prospects import Prospects
 from clients.receipts import Receipts
 from clients.ring import Ring
 from model.types import Samples
@@ -38,13 +39,6 @@ PIECE_S = 0.5
 HEARTBEAT_S = 5.0
 """Between pings, and until one that is not answered ends the connection."""
 QUEUED_MESSAGES = 1024
-PASSING = frozenset({"shutting_down", "busy", "overloaded", "not_ready", "resume_unknown", "open_timeout"})
-"""Errors after which another attempt may succeed."""
-FAULTS = frozenset({"internal", "recognition_failed"})
-"""Errors that are nobody's intent: what is kept is sent again."""
-MOST_FAULTS = 3
-"""Of these in a row after which nothing more was decided."""
-NOT_ALLOWED = frozenset({400, 401, 403, 404})
 
 Dial: TypeAlias = Callable[[messages.Start], AbstractAsyncContextManager[Stream]]
 
@@ -82,8 +76,7 @@ class ResumingStream:
         self._flushed = 0  # of them, sent over this connection
         self._stopping = self._stopped = self._heartbeat = self._over = False
         self._resumable = False
-        self._abandoned = 0  # attempts that were given up and may yet reach the server, which takes them for newer ones
-        self._faults, self._fault_at = 0, -1  # of the server in a row, and what was decided at the last
+        self._prospects = Prospects()
 
     async def send_audio(self, audio: bytes | Samples) -> None:
         """Send what comes next, as `Stream.send_audio`. A live source never waits, others while the server is behind.
@@ -147,7 +140,8 @@ class ResumingStream:
                     self._notice("connected again")
                     return await self._converse(stream, stream.ready)
             except (ConnectionLost, Unreachable, StreamError) as error:
-                self._abandoned += isinstance(error, ConnectionLost)  # its `start` was sent
+                if isinstance(error, ConnectionLost):
+                    self._prospects.abandon()
                 self._check(error)
                 failure = error
             if self._give_up_s is not None and clock() - lost > self._give_up_s:
@@ -155,21 +149,8 @@ class ResumingStream:
 
     def _check(self, failure: Exception) -> None:
         """Raise a failure that no further attempt can mend."""
-        refused = isinstance(failure, Unreachable) and failure.status in NOT_ALLOWED
-        hopeless = isinstance(failure, StreamError) and not self._may_pass(failure.code)
-        if not self._resumable or hopeless or refused:
+        if not (self._resumable and self._prospects.are_good(failure, self._receipts.covered)):
             raise failure
-
-    def _may_pass(self, code: str) -> bool:
-        """Say whether another attempt may succeed after an error; asked once of each."""
-        if code == "taken_over":  # by one of our own that came late, if there is one
-            self._abandoned -= 1
-            return self._abandoned >= 0
-        if code in FAULTS:
-            further, self._fault_at = self._receipts.covered > self._fault_at, self._receipts.covered
-            self._faults = 1 if further else self._faults + 1
-            return self._faults < MOST_FAULTS
-        return code in PASSING
 
     def _request(self) -> messages.Start:
         """Return the `start` that asks for the session to go on."""

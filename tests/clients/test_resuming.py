@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from clients import resuming
 from clients.backoff import STEPS_S, Backoff
 from clients.connection import ConnectionLost, FromServer, Stream, StreamError, Unreachable
+from clients.prospects import MOST_FAULTS
 from clients.receipts import Receipts
 from clients.resuming import ResumingStream, connect_resuming
 from clients.ring import Ring
@@ -317,7 +318,7 @@ async def test_a_fault_that_comes_at_the_same_place_again_and_again_is_told(monk
     told = caught.value.subgroup(StreamError)
     assert told is not None
     assert "internal" in str(told.exceptions)
-    assert len([notice for notice in shown.notices if "internal" in notice]) == resuming.MOST_FAULTS - 1
+    assert len([notice for notice in shown.notices if "internal" in notice]) == MOST_FAULTS - 1
 
 
 async def test_a_server_that_is_not_there_at_first_is_unreachable_and_one_that_stays_away_is_given_up():
