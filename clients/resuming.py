@@ -209,6 +209,9 @@ class ResumingStream:
         if isinstance(message, messages.Flushed) and self._flushes:
             self._flushes.popleft()
             self._flushed = max(0, self._flushed - 1)
+        if isinstance(message, messages.Done):  # the answers were lost, and everything is decided now
+            while self._flushes:
+                await self._messages.put(messages.Flushed(self._flushes.popleft()[1]))
         shown = self._receipts.take(message)
         if shown is not None:
             await self._messages.put(shown)
@@ -246,7 +249,8 @@ class ResumingStream:
             return True
         if self._stopping and not self._stopped and self._next == self._ring.end:
             self._stopped = True
-            await stream.send_audio(self._ring.rest)
+            if self._ring.rest:
+                await stream.send_audio(self._ring.rest)
             await stream.stop()
         elif self._heartbeat:
             self._heartbeat = False

@@ -57,6 +57,7 @@ class NativeCodec:
         self._words = True
         self._format = ("", 0, 0)
         self._stopped = False
+        self._resumed = False
         self._offsets = Offsets(SAMPLE_RATE)
         self._begun = 0  # the client's frame that the decoder was begun at
 
@@ -99,6 +100,7 @@ class NativeCodec:
         """
         assert self._audio is not None, "a session that is resumed has begun"
         self._audio.drop_rest()
+        self._resumed = True
         lost = first - self.received
         if self._stopped or lost <= 0:
             return
@@ -179,14 +181,18 @@ class NativeCodec:
         )
 
     def _decode_audio(self, data: bytes) -> Iterator[Command]:
+        if self._repeats:
+            return
         decoder = self._open_audio("audio")
         with readable_audio():
             for samples in decoder.decode(data):
                 yield Audio(samples)
 
     def _flush(self, flush: messages.Flush) -> Iterator[Command]:
-        decoder = self._open_audio("flush")
         check_length("id", flush.id, MAX_MARKER_CHARACTERS)
+        if self._repeats:
+            return
+        decoder = self._open_audio("flush")
         yield Audio(decoder.flush())
         yield Flush(flush.id)
 
@@ -197,6 +203,11 @@ class NativeCodec:
         self._stopped = True
         yield Audio(decoder.flush())
         yield Stop(self._incomplete(decoder.rest) if decoder.rest else None)
+
+    @property
+    def _repeats(self) -> bool:
+        """Whether the client says again what stood before its `stop`: it cannot know that all of it was received."""
+        return self._stopped and self._resumed
 
     def _open_audio(self, what: str) -> AudioDecoder:
         """Return the decoder while audio may come."""

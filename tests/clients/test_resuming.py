@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,16 +18,17 @@ from hypothesis import strategies as st
 
 from clients import resuming
 from clients.backoff import STEPS_S, Backoff
-from clients.connection import ConnectionLost, FromServer, Stream, StreamError, Unreachable
+from clients.connection import ConnectionLost, FromServer, Stream, StreamError, Unreachable, pcm_s16le
 from clients.prospects import MOST_FAULTS
 from clients.receipts import Receipts
 from clients.resuming import ResumingStream, connect_resuming
 from clients.ring import Ring
-from model.types import SAMPLE_RATE, Samples
+from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples
 from streamer.config import Config, JournalConfig, ServerConfig
 from streamer.protocols import messages
 from streamer.server import Server
 from tests.clients.proxy import Proxy, proxied
+from tests.fakes import LevelRecognizer
 from tests.streamer.harness import LOCAL, running, sentence, until
 
 WORDS = [[1, 2, 3, 4], [5, 6], [7, 8, 9], [10, 11, 12, 13, 14], [15, 16, 17]]
@@ -244,6 +246,37 @@ async def test_a_flush_is_answered_although_the_connection_was_lost_before():
         await until(lambda: messages.Flushed("here") in shown.messages)
         await stream.stop()
         await reading
+    assert shown.messages.count(messages.Flushed("here")) == 1
+
+
+@pytest.mark.parametrize("rest", [b"", b"\0"], ids=["whole frames", "half a frame"])
+async def test_a_stop_that_the_server_had_is_sent_again_and_answered(rest: bytes):
+    class Held(LevelRecognizer):
+        free = threading.Event()
+
+        def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
+            if batch[0].stream != "warm-up":
+                assert self.free.wait(30)
+            return super().transcribe(batch)
+
+    shown, recognizer = Shown(), Held()
+    async with running(recognizer=recognizer) as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+        reading = asyncio.ensure_future(show(stream, shown))
+        await stream.send_audio(sentence(*WORDS[0]))
+        await stream.flush("here")
+        await stream.send_audio(pcm_s16le(SPEECH[len(sentence(*WORDS[0])) :]) + rest)
+        await stream.stop()
+        [connection] = server.admission._connections
+        await until(lambda: connection._reader is not None and connection._reader.ending is not None)
+        proxy.reset()
+        await until(lambda: shown.notices[-1:] == ["connected again"])
+        recognizer.free.set()
+        if rest:
+            with pytest.raises(StreamError, match="incomplete"):
+                await reading
+        else:
+            await reading
+            shown.check()
     assert shown.messages.count(messages.Flushed("here")) == 1
 
 
