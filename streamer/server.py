@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import replace
 from functools import partial
 from socket import socket
@@ -14,6 +14,8 @@ from streamer.access import Access, Right
 from streamer.admission import Admission
 from streamer.config import Config, ConfigError, JournalConfig
 from streamer.connection import Connection
+from streamer.decoding.decoder import DECODER
+from streamer.decoding.decoders import Decoders
 from streamer.device import DeviceThread, RemoteDevice
 from streamer.doors import Doors
 from streamer.endpoint import adjusted
@@ -63,13 +65,14 @@ class Server:
         *,
         ports: Ports | None = None,
         make_source: Callable[[str | None], Source] = default_source,
+        decoder: Sequence[str] = DECODER,
     ) -> None:
         """Take the settings and bind the sockets.
 
         `recognizer` is in this process, or a Supervisor whose first child has loaded the model;
         `environment` holds the service manager's variables; `make_vad` makes a stream's detector for an aggressiveness;
         `ports` are those that are open already, and whose `run` is somebody else's; `make_source` makes the microphone
-        for a device.
+        for a device; `decoder` is the program that becomes the decoder of an upload (`streamer.decoding.host.main`).
 
         Raises ConfigError for settings that cannot be, AddressError for an address that cannot be had.
         """
@@ -123,6 +126,7 @@ class Server:
         self.ports = ports or Ports(config, house, doors)
         """What is served beside HTTP, each on a port of its own."""
         self.files = Files(config.http.max_files, self.metrics.registry)
+        self.decoders = Decoders(self.metrics.registry, decoder)
         self.audience = Audience(config.watch, self.metrics)
         watching = watching_routes(
             self.audience, access, self.metrics, config.server.send_timeout_s, lambda: self.admission.draining
@@ -133,6 +137,7 @@ class Server:
             access=access,
             admission=self.admission,
             files=self.files,
+            decoders=self.decoders,
             engine=self.engine,
             metrics=self.metrics,
             open_session=self._open_session,
@@ -148,12 +153,16 @@ class Server:
         )
         transport = TransportConfig(routes.application(), config.server, self.guests, self.certificate)
         self._listener = Listener(transport)
-        self.metrics.ready.set_function(lambda: float(self.admission.ready))
-        self.metrics.watch_load(governor, self.engine)
-        self.metrics.sessions.set_function(lambda: self.admission.count)
         self.journal: Journal = self._open_journal(config.journal)
         self._lobby = Lobby(self.journal, config.server.resume_s, config.server.max_sessions)
+        self._show_state()
         self._show_recognizer(recognizer)
+
+    def _show_state(self) -> None:
+        """Have the metrics show how things are whenever somebody asks."""
+        self.metrics.ready.set_function(lambda: float(self.admission.ready))
+        self.metrics.watch_load(self.governor, self.engine)
+        self.metrics.sessions.set_function(lambda: self.admission.count)
 
     def _show_recognizer(self, recognizer: Recognizer | Supervisor) -> None:
         """Have the metrics show what only some recognizers have."""
@@ -211,6 +220,7 @@ class Server:
             group.create_task(self._notifier.watch(self._alive)),
             group.create_task(self._recovery.run()),
             group.create_task(self._renew()),
+            group.create_task(self.decoders.run()),
         ]
         if self.microphone:
             tasks.append(group.create_task(self.microphone.run()))

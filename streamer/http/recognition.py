@@ -10,19 +10,16 @@ Audio is read when the session has nothing left to decode: a recording of any le
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples, Word
 from streamer.engine import Engine, EngineError
 from streamer.events import Commit, Gap
-from streamer.http.blocking import Stopped, off_loop
+from streamer.http.blocking import off_loop
 from streamer.http.errors import ApiError, Kind
 from streamer.session import Session
-
-BLOCKS_AT_ONCE = 10
-"""Read in one go, so that whoever waits for the thread to end does not wait long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +37,8 @@ class Recognition:
     deadline = inf
     """A recording is never due, and counts as no load."""
 
-    def __init__(self, session: Session, engine: Engine, blocks: Iterator[Samples]) -> None:
-        """`blocks` may take their time: they are read in a thread."""
+    def __init__(self, session: Session, engine: Engine, blocks: AsyncIterator[Samples]) -> None:
+        """`blocks` may take their time, and are short: a second, for a thread that judges them."""
         session.patient = True
         self._session = session
         self._engine = engine
@@ -59,7 +56,7 @@ class Recognition:
         try:
             while not session.done:
                 if not session.wants_decode:
-                    await off_loop(self._feed)
+                    await self._feed()
                     continue
                 hypothesis = await self._decode()
                 for event in session.events():
@@ -70,16 +67,13 @@ class Recognition:
         finally:
             self._engine.forget(session.stream)
 
-    def _feed(self, stopped: Stopped) -> None:
-        """Read on until there is something to decode, for a while at most."""
-        for _ in range(BLOCKS_AT_ONCE):
-            block = next(self._blocks, None)
-            if block is None:
-                self._session.receive_eof()
-                return
-            self._session.receive_audio(block)
-            if stopped() or self._session.wants_decode:
-                return
+    async def _feed(self) -> None:
+        """Read on, by one block."""
+        block = await anext(self._blocks, None)
+        if block is None:
+            self._session.receive_eof()
+        else:
+            await off_loop(lambda _: self._session.receive_audio(block))
 
     async def _decode(self) -> Hypothesis | None:
         """Decode what is there; None if that failed, of which the session knows."""

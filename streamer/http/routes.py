@@ -14,6 +14,7 @@ from model.types import ModelCard, Task
 from streamer.access import Access, Right
 from streamer.admission import Admission
 from streamer.config import Config
+from streamer.decoding.decoders import Decoders
 from streamer.engine import Engine
 from streamer.http.capabilities import Capabilities
 from streamer.http.errors import ApiError, unavailable
@@ -36,6 +37,7 @@ def http_routes(
     access: Access,
     admission: Admission,
     files: Files,
+    decoders: Decoders,
     engine: Engine,
     metrics: Metrics,
     open_session: Callable[[str, Configure], Session],
@@ -54,6 +56,7 @@ def http_routes(
         return Transcriptions(
             task,
             files=files,
+            decoders=decoders,
             models=models,
             engine=engine,
             open_session=open_session,

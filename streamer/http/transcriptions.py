@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 
 from starlette.requests import ClientDisconnect, Request
@@ -13,9 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 from model.types import SAMPLE_RATE, Task
 from streamer.config import HttpConfig, ServerConfig
+from streamer.decoding.decoder import Limits
+from streamer.decoding.decoders import Decoders
+from streamer.decoding.losses import DecoderLostError
 from streamer.engine import Engine
 from streamer.http import answers, wishes
-from streamer.http.blocking import off_loop
 from streamer.http.errors import ApiError, internal
 from streamer.http.files import Files, GoneError, Job, Outcome
 from streamer.http.models import Models
@@ -40,6 +42,7 @@ class Transcriptions:
         task: Task,
         *,
         files: Files,
+        decoders: Decoders,
         models: Models,
         engine: Engine,
         open_session: Callable[[str, Configure], Session],
@@ -50,6 +53,7 @@ class Transcriptions:
         """`gate` says why a client is not served, before anything of it is read."""
         self._task = task
         self._files = files
+        self._decoders = decoders
         self._models = models
         self._engine = engine
         self._open_session = open_session
@@ -67,6 +71,7 @@ class Transcriptions:
                 await reply.refuse(refusal)
                 return
             request.state.unhurried()
+            self._decoders.prepare()
             with self._files.admitted() as job:
                 self._files.ended(await self._answer(request, reply, job))
         except GoneError:
@@ -109,30 +114,35 @@ class Transcriptions:
                 await self._recognise(name, upload, asked, reply, job)
 
     async def _recognise(self, name: str, upload: Upload, asked: Wishes, reply: Reply, job: Job) -> None:
-        recording = Recording(upload.file)
-        duration = await off_loop(
-            lambda stopped: recording.measure(self._config.max_audio_s, self._config.decode_timeout_s, stopped)
-        )
-        logger.info("recording opened", extra={"audio_s": duration / SAMPLE_RATE, "task": str(self._task)})
         transcript = GrowingTranscript()
-        blocks = recording.blocks()
-        session = self._open_session(name, in_parts(asked.configure, self._config))
-        recognition = Recognition(session, self._engine, blocks)
-        job.is_waiting = lambda: recognition.waiting
-        try:
-            async with aclosing(recognition.run()) as pieces:
-                async for said in pieces:
-                    grown = transcript.add(said.words, said.hypothesis)
-                    if asked.stream and grown:
-                        await reply.event(answers.delta(grown))
-        finally:
-            await off_loop(lambda _: blocks.close())
+        async with self._decoding(upload) as recording:
+            duration = await recording.measure()
+            logger.info("recording opened", extra={"audio_s": duration / SAMPLE_RATE, "task": str(self._task)})
+            session = self._open_session(name, in_parts(asked.configure, self._config))
+            async with aclosing(recording.blocks()) as blocks:
+                recognition = Recognition(session, self._engine, blocks)
+                job.is_waiting = lambda: recognition.waiting
+                async with aclosing(recognition.run()) as pieces:
+                    async for said in pieces:
+                        grown = transcript.add(said.words, said.hypothesis)
+                        if asked.stream and grown:
+                            await reply.event(answers.delta(grown))
         self._files.audio.inc(duration / SAMPLE_RATE)
         logger.info("recording done", extra={"audio_s": duration / SAMPLE_RATE})
         if asked.stream:
             await reply.event(answers.done(transcript, duration), last=True)
         else:
             await reply.whole(*answers.body(transcript, duration, asked))
+
+    @asynccontextmanager
+    async def _decoding(self, upload: Upload) -> AsyncGenerator[Recording]:
+        """Have an upload decoded while the block lasts. Raises ApiError if there is nobody to do it."""
+        limits = Limits(self._config.max_audio_s, self._config.decode_timeout_s)
+        try:
+            async with self._decoders.decoding(upload.file, limits) as decoder:
+                yield Recording(decoder)
+        except DecoderLostError:  # it has been logged
+            raise internal() from None
 
 
 def in_parts(configure: Configure, config: HttpConfig) -> Configure:

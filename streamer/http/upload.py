@@ -1,18 +1,23 @@
-"""A file on its way in: in memory while it is small, in a temporary file without a name when it is not."""
+"""A file on its way in: in memory if it is small, in a temporary file if it is not; it has no name in either.
+
+Either is a file of the system, whose descriptor a decoder is given.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
-from tempfile import SpooledTemporaryFile
+from tempfile import TemporaryFile
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, Self
 
 from starlette.requests import Request
 
 from streamer.http.blocking import off_loop
 from streamer.http.errors import ApiError
 from streamer.http.form import ENVELOPE_BYTES, FormReader, too_large
+from streamer.memory_file import memory_file
 
 MEMORY_BYTES = 1 << 20
 """Of a file that never sees the disk, and written to the disk at once of one that does."""
@@ -23,7 +28,7 @@ class Upload:
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._spool = SpooledTemporaryFile(max_size=MEMORY_BYTES)  # noqa: SIM115  # closed by __exit__
+        self._file: BinaryIO | None = None
         self._pending = bytearray()
 
     def __enter__(self) -> Self:
@@ -32,13 +37,15 @@ class Upload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._spool.close()
+        if self._file is not None:
+            self._file.close()
 
     @property
     def file(self) -> BinaryIO:
-        """The file, at its beginning."""
-        self._spool.seek(0)
-        return cast("BinaryIO", self._spool)
+        """The file, at its beginning, once all of it is settled; it has a descriptor."""
+        file = self._opened(small=True)
+        file.seek(0)
+        return file
 
     def write(self, data: bytes) -> None:
         """Take the next bytes; they are written by `settle`."""
@@ -49,7 +56,19 @@ class Upload:
         if len(self._pending) < least:
             return
         data, self._pending = bytes(self._pending), bytearray()
-        await off_loop(lambda _: self._spool.write(data))
+        await off_loop(lambda _: self._write(data, small=least < MEMORY_BYTES))
+
+    def _write(self, data: bytes, *, small: bool) -> None:
+        file = self._opened(small=small)
+        file.write(data)
+        file.flush()  # a decoder reads what the system has
+
+    def _opened(self, *, small: bool) -> BinaryIO:
+        """Return the file; `small` says that what it is opened for is all of it."""
+        if self._file is None:
+            memory = os.fdopen(memory_file("streamer-upload"), "w+b") if small else None
+            self._file = memory or TemporaryFile()  # noqa: SIM115  # closed by __exit__
+        return self._file
 
 
 async def receive(request: Request, upload: Upload, max_bytes: int, idle_s: float, total_s: float) -> FormReader:

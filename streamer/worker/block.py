@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from model.types import WINDOW_SAMPLES, Samples
+from streamer.memory_file import memory_file
 
 ITEM = np.dtype(np.float32).itemsize
 
@@ -60,12 +61,6 @@ class Block:
 
 def anonymous_file(windows: int) -> int:
     """Make a file without a name for so many windows; return its descriptor, which no child inherits by itself."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("streamer-audio", os.MFD_CLOEXEC)
-    else:
-        import tempfile  # noqa: PLC0415  # for other systems, and slow to import
-
-        with tempfile.TemporaryFile() as file:
-            descriptor = os.dup(file.fileno())
+    descriptor = memory_file("streamer-audio")
     os.ftruncate(descriptor, windows * WINDOW_SAMPLES * ITEM)
     return descriptor

@@ -6,6 +6,8 @@ import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
+from streamer.children import ending
+
 
 class Cause(StrEnum):
     """A closed set, for metrics."""
@@ -46,11 +48,9 @@ class Loss:
 def loss_of(status: int | None) -> Loss:
     """Explain an exit status as `subprocess` gives it; None if it is not known."""
     if status is None:
-        return Loss(Cause.GARBLED, "it closed its connection and did not end")
-    if status >= 0:
-        return Loss(Cause.EXITED, f"it ended with status {status}")
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    return Loss(Cause.KILLED if -status == signal.SIGKILL else Cause.CRASHED, f"it was ended by {name}")
+        cause = Cause.GARBLED
+    elif status >= 0:
+        cause = Cause.EXITED
+    else:
+        cause = Cause.KILLED if -status == signal.SIGKILL else Cause.CRASHED
+    return Loss(cause, ending(status))

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -15,6 +15,7 @@ from typing import assert_never
 from msgspec import DecodeError, msgpack
 
 from model.types import DecodeRequest
+from streamer.children import environment
 from streamer.device import DeviceLost
 from streamer.worker.block import Block, anonymous_file
 from streamer.worker.causes import Cause, Loss, loss_of
@@ -38,8 +39,6 @@ from streamer.worker.messages import (
 )
 from streamer.worker.relay import repeat
 
-PRIVATE = ("STREAMER_", "LISTEN_", "WATCHDOG_", "NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY")
-"""How variables begin that are the daemon's alone: tokens, and what the service manager has to say to it."""
 ENDING_S = 1.0
 """A child that is asked to end has this long; one that is killed, too, before it is left to the kernel."""
 
@@ -282,8 +281,3 @@ class Child:
         """Write a message; what is not taken at once is one batch, and names of streams that have ended."""
         body = self._encode(message)
         self._writer.write(HEADER.pack(len(body)) + body)
-
-
-def environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of the daemon without those that are no child's business."""
-    return {name: value for name, value in variables.items() if not name.startswith(PRIVATE)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import signal
 import socket
 import sys
 import traceback
@@ -13,13 +12,14 @@ from typing import NoReturn, assert_never
 
 from model.errors import ModelError
 from model.types import Recognizer
+from streamer.children import die_with_parent, leave, leave_signals_to_parent
 from streamer.config import ConfigError
 from streamer.worker.block import Block
 from streamer.worker.causes import Cause
 from streamer.worker.halving import Halving
-from streamer.worker.link import Link, leave
+from streamer.worker.link import Link
 from streamer.worker.messages import Answer, Failure, Farewell, Forget, Ready, Refused, Start, Work
-from streamer.worker.pulse import begin_pulse, die_with_parent
+from streamer.worker.pulse import begin_pulse
 from streamer.worker.relay import configure_relay
 from streamer.worker.trouble import Trouble, trouble_of
 
@@ -28,12 +28,8 @@ Maker = Callable[[Start], Recognizer]
 
 
 def main(make: Maker) -> NoReturn:
-    """Be a child: the command line ends with the descriptors of connection and block, the block's windows, the parent.
-
-    The parent decides when this process ends: it ignores what a terminal or a service manager sends to all of a group.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    """Be a child: the command line ends with connection, block, the block's windows, and the parent's number."""
+    leave_signals_to_parent()
     connection, memory, windows, parent = map(int, sys.argv[-4:])
     die_with_parent(parent)
     os.dup2(2, 1)  # standard output is the daemon's

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
-from typing import NoReturn
 
 from msgspec import msgpack
 
+from streamer.children import leave
 from streamer.worker.block import Block
 from streamer.worker.messages import HEADER, ToChild, ToParent
 
@@ -43,8 +42,3 @@ class Link:
                 self._connection.sendall(HEADER.pack(len(body)) + body)
         except OSError:
             leave()
-
-
-def leave(status: int = 0) -> NoReturn:
-    """End this process now. What runs at a normal exit may hang in a driver, and nothing here needs it."""
-    os._exit(status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from model.types import SAMPLE_RATE, DecodeRequest, Recognizer, Samples, Word
 from streamer.config import Config, ServerConfig
+from streamer.decoding.decoder import DECODER
 from streamer.own_microphone import Source, default_source
 from streamer.server import Server
 from tests.fakes import FLOOR, STEP, WORD_SAMPLES, LevelRecognizer, LevelVad, runs, silence, speak
@@ -47,11 +48,18 @@ async def running(
     config: Config | None = None,
     environment: dict[str, str] | None = None,
     make_source: Callable[[str | None], Source] = default_source,
+    *,
+    decoder: Sequence[str] = DECODER,
 ) -> AsyncIterator[Server]:
     """Run a server; it is stopped and awaited at the end."""
     config = replace(config or Config(), server=settings)
     server = Server(
-        config, recognizer or LevelRecognizer(), environment or {}, lambda _: LevelVad(), make_source=make_source
+        config,
+        recognizer or LevelRecognizer(),
+        environment or {},
+        lambda _: LevelVad(),
+        make_source=make_source,
+        decoder=decoder,
     )
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as group:

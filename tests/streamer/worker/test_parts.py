@@ -8,10 +8,10 @@ import signal
 import numpy as np
 import pytest
 
+from streamer.children import environment
 from streamer.worker.backoff import Backoff
 from streamer.worker.block import Block, anonymous_file
 from streamer.worker.causes import Cause, loss_of
-from streamer.worker.child import environment
 from streamer.worker.errors import FATAL, MOST_LINES, ErrorOutput
 from streamer.worker.halving import BATCHES_UNTIL_MORE, Halving
 from streamer.worker.limits import BatchAllowance, Limits
