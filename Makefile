@@ -30,8 +30,9 @@ help: ## show this list
 run: $(VENV)/.installed ## set up, then run recorded speech through a daemon in real time and watch the captions
 	$(BIN)/streamer demo $(ARGS)
 
-test: $(VENV)/.installed-test ## set up, then run the tests
-	$(BIN)/python -m pytest $(ARGS)
+# A file is one process's, since what a file sets up is costly. ARGS="-n0" runs everything in one process.
+test: $(VENV)/.installed-test ## set up, then run the tests, as many at once as there are cores
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 # Environments of programs that are not ours, for tests/test_outside_clients.py. What cannot be had here, be it node, a
 # release for this Python or the network, is said, and its tests skip.

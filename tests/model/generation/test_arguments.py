@@ -56,7 +56,7 @@ def test_refuses_what_the_reference_refuses(fields, features, arguments, match):
         ({"no_speech_threshold": 0.5}, "logprob_threshold"),
         ({"temperature": ()}, "at least one"),
         ({"prompt_ids": torch.tensor([[PREVIOUS, 4]])}, "shape"),
-        ({"decoder_input_ids": torch.tensor([[SOT]]), "assistant_model": object()}, "prompt_ids"),
+        ({"decoder_input_ids": torch.tensor([[SOT]]), "assistant_model": "a network"}, "prompt_ids"),
     ],
     ids=str,
 )
