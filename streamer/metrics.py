@@ -52,6 +52,9 @@ class Metrics:
         )
         self._errors = Counter("streamer_errors", "Sessions that ended with an error", ["code"], registry=registry)
         self._refusals = Counter("streamer_refusals", "Connections refused", ["reason"], registry=registry)
+        self.connections_failed = Counter(
+            "streamer_connections_failed", "Connections that ended with an error of the daemon's", registry=registry
+        )
         self.viewers = Gauge("streamer_viewers", "Those who watch sessions now", registry=registry)
         self.viewers_cut = Counter("streamer_viewers_cut", "Viewers cut off for taking too little", registry=registry)
         self.partials_skipped = Counter(

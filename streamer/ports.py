@@ -60,6 +60,8 @@ class Ports:
         """Take sessions from now on: the model is loaded."""
         self._line.open(entrance)
         self._wyoming.open(house, entrance)
+        for listener in self._listeners:
+            listener.failed = entrance.metrics.connections_failed.inc
 
     def end(self) -> None:
         """Accept no more, and let go of those who have no session."""

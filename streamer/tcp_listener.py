@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from streamer.door import Door, Guests
-from streamer.tcp_wire import READ_BYTES, TcpWire
+from streamer.flow import READ_BYTES, drop
+from streamer.tcp_wire import TcpWire
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,8 @@ class TcpListener:
     ) -> None:
         """`serve` has a connection as long as it wants; `guests` are who is connected."""
         self.sockets = sockets
+        self.failed: Callable[[], None] = lambda: None
+        """Hears of each connection that ended with an error of ours."""
         self._serve = serve
         self._guests = guests
         self._send_timeout_s = send_timeout_s
@@ -52,17 +55,23 @@ class TcpListener:
 
     def _accept(self, group: asyncio.TaskGroup, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._ending.is_set():
-            writer.transport.abort()
+            drop(writer.transport)
             return
         connection = writer.get_extra_info("socket")
         wire = TcpWire(reader, writer, self._send_timeout_s, lambda: self._guests.opened(connection.fileno()))
         group.create_task(self._run(wire))
 
     async def _run(self, wire: TcpWire) -> None:
-        """Serve one connection; whatever goes wrong is its own."""
+        """Serve one connection to its end."""
         try:
-            await self._serve(wire)
+            await self._contain(self._serve(wire))
+        finally:
+            await self._contain(wire.part())
+
+    async def _contain(self, work: Awaitable[None]) -> None:
+        """Do something for one connection; whatever goes wrong is its own, for all the others are in the same group."""
+        try:
+            await work
         except Exception:
             logger.exception("connection failed")
-        finally:
-            await wire.part()
+            self.failed()

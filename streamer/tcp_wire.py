@@ -7,11 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from streamer.flow import READ_BYTES, drop
 from streamer.protocols.commands import Message
 from streamer.wire import Disconnected, Wire
 
-READ_BYTES = 16_384
-"""Read from a socket at once: what one client can make the event loop parse before others have their turn."""
 LINGER_S = 2.0
 """Time a client that is still sending has to read why it is not listened to."""
 GONE: Final = 1006
@@ -51,7 +50,7 @@ class TcpWire(Wire):
             return data
         try:
             if self._ended:
-                await self._writer.wait_closed()
+                await self._closed()
                 raise self._lost()
             data = await self._reader.read(READ_BYTES)
         except OSError:
@@ -68,7 +67,7 @@ class TcpWire(Wire):
                 self._writer.write(message.encode() if isinstance(message, str) else message)
                 await self._writer.drain()
         except TimeoutError:
-            self._writer.transport.abort()
+            drop(self._writer.transport)
             raise self._lost(slow=True) from None
         except OSError:
             raise self._lost() from None
@@ -90,9 +89,16 @@ class TcpWire(Wire):
                     while not self.gone and await self._reader.read(READ_BYTES):
                         pass
                     self._writer.close()
-                    await self._writer.wait_closed()
+                    await self._closed()
         finally:
-            self._writer.transport.abort()
+            drop(self._writer.transport)
+
+    async def _closed(self) -> None:
+        """Wait until the connection is gone. Raises OSError if it broke.
+
+        Cancelling asyncio's own wait would cancel everybody else's, and so part() would not linger.
+        """
+        await asyncio.shield(self._writer.wait_closed())
 
     def _lost(self, *, slow: bool = False) -> Disconnected:
         self.gone = True

@@ -22,6 +22,8 @@ from streamer.ports import Ports
 from streamer.protocols.handshake import House
 from streamer.protocols.wyoming_events import WyomingEvent, write
 from streamer.server import Server
+from streamer.tcp_wire import TcpWire
+from streamer.wyoming_port import WyomingPort
 from tests.fakes import speak
 from tests.streamer.harness import RippleRecognizer, connected, metric, running, sentence, until
 from tests.streamer.protocols.stage import HOUSE
@@ -183,6 +185,17 @@ async def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind() -> Non
         await until(lambda: server.admission.count == 0)
         async with connect(server.ports.wyoming) as client:
             assert await client.transcript(speak([3])) == "w3"
+
+
+async def test_a_connection_that_fails_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_: WyomingPort, _wire: TcpWire) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(WyomingPort, "_admit", fail)
+    async with served() as server, connect(server.ports.wyoming) as client:
+        client.send(START)
+        assert await client.hear() == []
+        assert await metric(server, "streamer_connections_failed_total") == 1
 
 
 async def test_a_server_that_goes_away_tells_what_it_has_heard() -> None:
