@@ -8,7 +8,7 @@ from time import monotonic
 
 from streamer.engine import Engine, EngineError
 from streamer.events import Warned
-from streamer.trial import SILENCE, Trial
+from streamer.trial import prove
 from streamer.worker.causes import Cause, Loss
 from streamer.worker.supervisor import Supervisor
 
@@ -58,7 +58,7 @@ class Recovery:
             if self._engine.ready:
                 continue
             try:
-                await self._engine.transcribe(Trial(SILENCE))
+                await prove(self._engine)
             except EngineError:  # the engine has logged it
                 if self._supervisor is not None:
                     self._supervisor.renew("every request failed")

@@ -31,6 +31,18 @@ class Trial:
         return DecodeRequest(STREAM, 0, self._audio, final=True)
 
 
+async def prove(engine: Engine) -> None:
+    """See that something is recognised. Raises EngineError if it is not.
+
+    Whatever comes of it, nothing is held against the next trial: while a device is away, every trial loses it, and the
+    one that comes when it is back must not be shunned for that (`suspects.py`).
+    """
+    try:
+        await engine.transcribe(Trial(SILENCE))
+    finally:
+        engine.forget(STREAM)
+
+
 async def warm_up(engine: Engine, clock: Callable[[], float] = monotonic) -> float:
     """Decode silence, then noise; return the seconds that the noise took, which is about what an update takes.
 
