@@ -79,6 +79,7 @@ class Engine:
         self._available = available
         self._bound = BatchBound(max_batch)
         self._lanes = Lanes()
+        self._tickets: set[Ticket] = set()
         self._departed: list[str] = []
         self._wake = asyncio.Event()
         self._failures = 0
@@ -96,6 +97,12 @@ class Engine:
         """Whether nobody waits."""
         return not len(self._lanes)
 
+    @property
+    def owing(self) -> bool:
+        """Whether anybody who listens waits for an answer that is due, in line or on the device."""
+        now = self._clock()
+        return any(ticket.is_due(now) for ticket in self._tickets)
+
     def depth(self, lane: Lane) -> int:
         """Count the requests that wait in a lane."""
         return self._lanes.depth(lane)
@@ -109,7 +116,11 @@ class Engine:
         ticket = Ticket(source, asyncio.get_running_loop().create_future(), self._clock(), background)
         self._lanes.join(ticket)
         self._wake.set()
-        return await ticket.answer
+        self._tickets.add(ticket)
+        try:
+            return await ticket.answer
+        finally:
+            self._tickets.remove(ticket)
 
     def forget(self, stream: str) -> None:
         """Let the recognizer drop what it keeps for a stream, before the next batch."""

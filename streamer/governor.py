@@ -39,17 +39,20 @@ class Governor:
         *,
         max_load: float = 0.0,
         sessions: Callable[[], int] = lambda: 1,
+        owing: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         loop_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         """`max_load` bounds `expected_load`, 0 for no bound; `sessions` tells how many streams are open.
 
-        `clock` gives seconds, `loop_clock` the processor seconds of the thread that asks, which is the event loop's.
+        `owing` tells whether anybody waits for an answer that is due, as `Engine.owing` does. `clock` gives seconds,
+        `loop_clock` the processor seconds of the thread that asks, which is the event loop's.
         """
         milliseconds = rungs(config.update_interval_ms, config.max_update_interval_ms)
         self._samples = tuple(step * SAMPLE_RATE // 1000 for step in milliseconds)
         self._max_load = max_load
         self._sessions = sessions
+        self._owing = owing
         self._clock = clock
         self._loop_clock = loop_clock
         self._ladder = IntervalLadder([step / 1000 for step in milliseconds])
@@ -110,7 +113,7 @@ class Governor:
         self._meter.tick(now, self._sessions(), self._loop_clock())
         self._cost.learn(passed, self._meter.read(), self._stretch)
         before = self._ladder.interval
-        quiet = None if self._sessions() else 0.0
+        quiet = None if self._owing() else 0.0
         wait = self._meter.take_wait()
         period = Period(quiet if wait is None else wait, self._meter.read().busy)
         self._ladder.observe(period)

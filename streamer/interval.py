@@ -40,7 +40,8 @@ class Period:
     wait: float | None
     """Seconds that nine of ten answers took at most, from when they were due.
 
-    None if there were none, which says nothing: nobody spoke, or the device takes longer than a period."""
+    If there were none: 0 where nobody waits, since nobody spoke; None where somebody does, which says nothing, for the
+    device may take longer than a period."""
     busy: float
     """Share of the time, in [0, 1], in which the device worked on what was due."""
 

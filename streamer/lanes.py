@@ -85,6 +85,17 @@ class Ticket:
         except Exception:  # noqa: BLE001  # the same fault is raised where its owner hears of it
             return -inf
 
+    def is_due(self, now: float) -> bool:
+        """Say whether it is late from now on: not a recording, nor a client ahead of real time."""
+        if self.background:
+            return False
+        if self.request is not None:
+            return self.deadline <= now
+        try:
+            return self.source.deadline <= now
+        except Exception:  # noqa: BLE001  # as in `rank`
+            return False
+
     def ask(self) -> DecodeRequest | None:
         """Have the source make its request, if it has not; keep it. Raises what the source raises."""
         if self.request is None:

@@ -81,7 +81,10 @@ class Server:
         check_wishes(config.microphone, recognizer.card)
         self.metrics = Metrics()
         self.governor = governor = Governor(
-            config.session, max_load=config.server.max_load, sessions=lambda: self.admission.count
+            config.session,
+            max_load=config.server.max_load,
+            sessions=lambda: self.admission.count,
+            owing=lambda: self.engine.owing,
         )
         supervisor = recognizer if isinstance(recognizer, Supervisor) else None
         self.engine = Engine(

@@ -86,7 +86,7 @@ async def local_stream(
 ) -> AsyncGenerator[Stream, None]:
     """Open a stream that is recognised in this process. Raises StreamError if `start` asks for what cannot be."""
     settings.session.check_languages(recognizer.card.languages)
-    governor = Governor(settings.session)
+    governor = Governor(settings.session, owing=lambda: engine.owing)
     engine = Engine(
         recognizer,
         settings.model.max_batch,

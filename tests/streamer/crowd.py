@@ -102,6 +102,7 @@ class Crowd:
             self.config,
             max_load=max_load,
             sessions=lambda: self.admission.count,
+            owing=lambda: self.engine.owing,
             clock=clock,
             loop_clock=lambda: 0.0,
         )

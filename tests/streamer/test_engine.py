@@ -407,6 +407,28 @@ async def test_observers_hear_lane_time_and_what_was_due():
     assert ear.heard[0].waits[1] < 0
 
 
+async def test_an_answer_is_owed_in_line_and_on_the_device_if_it_is_due():
+    recognizer = Gate()
+    async with running(Engine(recognizer, 1, clock=lambda: 100.0)) as engine, asyncio.TaskGroup() as group:
+        assert not engine.owing
+        early = Source("ahead of real time")
+        early.deadline = 101.0
+        group.create_task(engine.transcribe(early))
+        group.create_task(engine.transcribe(Source("recording"), background=True))
+        await recognizer.entered.get()
+        assert not engine.owing
+
+        answer = group.create_task(engine.transcribe(Source("talker")))
+        await asyncio.sleep(0)
+        assert engine.owing, "in line"
+        recognizer.let.release()
+        assert await recognizer.entered.get() == ["talker"]
+        assert engine.owing, "on the device"
+        recognizer.let.release(2)
+        await answer
+        assert not engine.owing
+
+
 async def test_a_batch_takes_no_more_than_its_time_allows():
     recognizer = Gate()
     now = 0.0

@@ -20,10 +20,12 @@ class World:
         self.now = 1000.0
         self.loop = 0.0
         self.sessions = sessions
+        self.owing = False
         self.governor = Governor(
             config or SessionConfig(),
             max_load=max_load,
             sessions=lambda: self.sessions,
+            owing=lambda: self.owing,
             clock=lambda: self.now,
             loop_clock=lambda: self.loop,
         )
@@ -119,11 +121,32 @@ def test_streams_that_come_together_are_let_in_together_or_not_at_all():
     assert not world.governor.has_room_for(4)
 
 
-def test_streams_that_are_silent_for_a_while_keep_the_interval():
+def test_lateness_is_no_evidence_any_more_once_nobody_waits_for_anything():
+    world = World()
+    world.work(40, wait=3.0)
+    assert not world.governor.has_room_for(1)
+
+    world.now += 5
+    assert world.governor.has_room_for(1), "the streams are open still, and silent"
+
+
+def test_streams_that_were_silent_for_a_while_are_updated_as_often_as_wanted_again():
     world = World()
     world.work(30, wait=3.0)
+    world.now += 5
+    assert world.governor.interval == SAMPLE_RATE * 1600 // 1000, "a pause is no reason"
+
+    world.now += 60
+    assert world.governor.interval == SAMPLE_RATE * 400 // 1000
+
+
+def test_a_device_that_has_not_answered_for_a_minute_is_not_taken_for_an_idle_one():
+    world = World()
+    world.work(40, wait=3.0)
+    world.owing = True
     world.now += 60
 
+    assert not world.governor.has_room_for(1)
     assert world.governor.interval == SAMPLE_RATE * 1600 // 1000
 
 
