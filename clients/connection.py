@@ -33,6 +33,9 @@ RECEIVED_MESSAGES = 1024
 SENT_BYTES = 65_536
 """Longest message that is sent; longer audio is cut, which changes nothing for the server."""
 
+BROKEN = 1006
+"""RFC 6455's code for a connection that ended without a word."""
+
 FromServer: TypeAlias = (
     messages.Ready
     | messages.Ack
@@ -144,6 +147,16 @@ class Stream:
             yield message
             if isinstance(message, messages.Done):
                 return
+
+    async def close_code(self) -> int:
+        """Wait for the connection to end, after `Done`; return the server's close code, 1006 if it broke."""
+        try:
+            while True:
+                await self._socket.recv()
+        except websockets.ConnectionClosed as error:
+            return error.rcvd.code if error.rcvd is not None else BROKEN
+        except ConnectionLost:
+            return BROKEN
 
     async def _send(self, data: str | bytes) -> None:
         try:

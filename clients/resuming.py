@@ -38,6 +38,10 @@ PIECE_S = 0.5
 """Audio sent at once."""
 HEARTBEAT_S = 5.0
 """Between pings, and until one that is not answered ends the connection."""
+ROUNDING_S = 0.01
+"""Audio that `done` may lack: resampling rounds to a sample, once more after each gap."""
+NORMAL = 1000
+"""Close code after the `done` that answers `stop`."""
 QUEUED_MESSAGES = 1024
 
 Dial: TypeAlias = Callable[[messages.Start], AbstractAsyncContextManager[Stream]]
@@ -198,12 +202,20 @@ class ResumingStream:
     async def _take_all(self, stream: Stream) -> Exception | None:
         try:
             async for message in stream:
-                if isinstance(message, messages.Done) and not self._stopped:
+                if isinstance(message, messages.Done) and not await self._is_last(message, stream):
                     return ConnectionLost("the server is restarting")
                 await self._take(message)
         except (ConnectionLost, StreamError) as error:
             return error
         return None
+
+    async def _is_last(self, done: messages.Done, stream: Stream) -> bool:
+        """Say whether everything is decided. A server that ends says `done` too, for what it has by then."""
+        rate = self._start.sample_rate
+        missing = self._ring.end - self._receipts.begun - done.audio * rate
+        if self._stopping and missing <= ROUNDING_S * rate:
+            return True
+        return self._stopped and await stream.close_code() == NORMAL
 
     async def _take(self, message: FromServer) -> None:
         if isinstance(message, messages.Flushed) and self._flushes:
@@ -252,7 +264,7 @@ class ResumingStream:
             if self._ring.rest:
                 await stream.send_audio(self._ring.rest)
             await stream.stop()
-        elif self._heartbeat:
+        elif self._heartbeat and not self._stopped:
             self._heartbeat = False
             await stream.send_audio(b"")
         return False

@@ -28,6 +28,8 @@ const ON_THE_WAY_SAMPLES = 5 * RATE;
 const GOOD_MS = 10_000;
 /** What the person at the page cannot mend by waiting. */
 const FATAL = new Set(["bad_message", "bad_value", "bad_samples", "incomplete_sample", "unexpected_message", "message_too_big"]);
+/** The close code after the `done` that answers `stop`. */
+const NORMAL = 1000;
 const UNKNOWN_SESSION = 4404;
 const TAKEN_OVER = 4409;
 
@@ -168,7 +170,9 @@ export class Stream {
   async #closed(code) {
     this.#socket = null;
     this.#ready = false;
-    if (this.#done && this.#stopping) return this.#end();
+    // A server that ends says `done` too, for what it has by then.
+    const complete = code === NORMAL || this.#session?.covered >= this.end;
+    if (this.#done && this.#stopping && complete) return this.#end();
     if (code === UNKNOWN_SESSION && this.#session?.resumable) {
       this.#session.giveUp();
       return this.#connect();

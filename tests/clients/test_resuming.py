@@ -280,6 +280,81 @@ async def test_a_stop_that_the_server_had_is_sent_again_and_answered(rest: bytes
     assert shown.messages.count(messages.Flushed("here")) == 1
 
 
+async def test_the_done_of_a_server_that_ends_while_stop_is_on_its_way_is_not_the_last():
+    """Without a journal on the disk a daemon decides what it has, says `done` for it, and never reads the rest."""
+    shown = Shown()
+    async with proxied(0) as proxy:
+        async with running() as server:
+            proxy.port = server.port
+            stack = opened(proxy, shown)
+            stream = await stack.__aenter__()
+            reading = asyncio.ensure_future(show(stream, shown))
+            await stream.send_audio(SPEECH[:30_000])
+            await until(lambda: bool(shown.commits))
+            proxy.hold()
+            await stream.send_audio(SPEECH[30_000:])
+            await stream.flush("the end")
+            await stream.stop()
+            await until(lambda: stream._stopped)
+            server.stop()
+            await until(lambda: not server.admission._connections)
+            proxy.port = 0
+            proxy.release()
+            await until(lambda: bool(shown.notices) or reading.done())
+        async with running() as server:
+            proxy.port = server.port
+            await reading
+            await stack.__aexit__(None, None, None)
+    done = shown.messages[-1]
+    assert isinstance(done, messages.Done)
+    assert done.audio == len(SPEECH) / SAMPLE_RATE
+    assert shown.said == SAID
+    assert "restarting" in shown.notices[0]
+    assert shown.messages.count(messages.Flushed("the end")) == 1
+
+
+@pytest.mark.parametrize(("rate", "frames"), [(44_100, 44_101), (11_025, 9_999), (48_000, 48_001), (8_000, 7_777)])
+async def test_a_server_that_ends_with_everything_but_the_stop_is_not_come_back_to(rate: int, frames: int):
+    """Although its `done` is rounded to a sample."""
+    shown = Shown()
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown, sample_rate=rate) as stream:
+        reading = asyncio.ensure_future(show(stream, shown))
+        await stream.send_audio(np.zeros(frames, np.float32))
+        [connection] = server.admission._connections
+        await until(lambda: connection._codec.received == frames)
+        proxy.hold()
+        await stream.stop()
+        await until(lambda: stream._stopped)
+        server.stop()
+        await until(lambda: not server.admission._connections)
+        proxy.release()
+        await reading
+    assert isinstance(shown.messages[-1], messages.Done)
+    assert not shown.notices
+
+
+async def test_a_done_that_answers_stop_is_the_last_whatever_it_counts(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(resuming, "ROUNDING_S", -1.0)
+    shown = Shown()
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+        await converse(stream, shown)
+    shown.check()
+    assert not shown.notices
+
+
+async def test_a_sign_of_life_just_before_stop_ends_nothing():
+    """Readers give an empty piece at the end of a file, for instance."""
+    shown = Shown()
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+        reading = asyncio.ensure_future(show(stream, shown))
+        await stream.send_audio(SPEECH)
+        await until(lambda: stream._next == len(SPEECH))
+        await stream.send_audio(b"")
+        await stream.stop()
+        await reading
+    shown.check()
+
+
 async def test_whoever_is_taken_over_does_not_come_back():
     shown, other = Shown(), Shown()
     async with running() as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:

@@ -1,0 +1,102 @@
+"""The page's side of `/v1/stream`, told by a test what the server says: what a real one says too seldom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+PLAY = """async () => {
+    window.sockets = [];
+    window.news = [];
+    window.WebSocket = class {
+        bufferedAmount = 0;
+        sent = [];
+        constructor() { sockets.push(this); }
+        send(data) {
+            this.sent.push(typeof data === "string" ? JSON.parse(data) : data.length);
+            if (typeof data !== "string") this.bufferedAmount += window.slow ? 2 * data.length : 0;
+        }
+        close() {}
+    };
+    const { Stream } = await import("/pages/stream.js");
+    window.stream = new Stream({ language: "", task: "transcribe" }, "", 0, (one) => news.push(one));
+    stream.open();
+}"""
+SECOND = 16_000
+
+
+@dataclass
+class Play:
+    """A page with a stream and, in place of its sockets, the test."""
+
+    page: Any
+
+    async def greet(self, **fields: Any) -> Any:
+        """Accept the newest connection, once the page has tried; return what `start` said."""
+        await self.page.wait_for_function("() => sockets.length && !sockets.at(-1).sent.length")
+        await self.page.evaluate("() => sockets.at(-1).onopen()")
+        start = await self.page.evaluate("() => sockets.at(-1).sent[0]")
+        await self.say("ready", model="m", **{"session": "a", "resume_token": "t", "epoch": "e"} | fields)
+        return start
+
+    async def say(self, kind: str, **fields: Any) -> None:
+        await self.page.evaluate(
+            "said => sockets.at(-1).onmessage({ data: JSON.stringify(said) })", {"type": kind} | fields
+        )
+
+    async def close(self, code: int) -> None:
+        await self.page.evaluate("code => sockets.at(-1).onclose({ code })", code)
+
+    async def push(self, seconds: int) -> None:
+        await self.page.evaluate(
+            "seconds => { for (let n = 0; n < 10 * seconds; n++) stream.push(new Int16Array(1600)); }", seconds
+        )
+
+    async def sent(self) -> tuple[int, list[str]]:
+        """Return the samples and the other messages that went over the newest connection."""
+        sent = await self.page.evaluate("() => sockets.at(-1).sent")
+        samples = sum(one for one in sent if isinstance(one, int))
+        return samples, [one["type"] for one in sent if isinstance(one, dict)]
+
+    async def states(self) -> list[str]:
+        return await self.page.evaluate("() => news.filter(one => one.state).map(one => one.state)")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def play(desk, quiet) -> Play:
+    page = await desk.page()
+    await page.goto(quiet)
+    await page.evaluate(PLAY)
+    return Play(page)
+
+
+async def test_the_done_of_a_server_that_ends_is_not_the_last_while_audio_waits_to_be_sent(play):
+    await play.page.evaluate("() => { window.slow = true; }")
+    await play.greet(resume_from=0)
+    await play.push(30)
+    await play.page.evaluate("() => stream.stop()")
+    assert await play.sent() == (4 * SECOND, ["start"])
+
+    await play.page.evaluate("() => { window.slow = false; }")
+    await play.say("done", audio=3.0, commits=0)
+    await play.close(1012)
+    assert (await play.states())[-1] == "waiting"
+    await play.greet(resume_from=3 * SECOND)
+    assert await play.sent() == (27 * SECOND, ["start", "stop"])
+    await play.say("done", audio=30.0, commits=0)
+    await play.close(1000)
+    assert await play.page.evaluate("() => news.at(-1)") == {"state": "ended", "why": ""}
+
+
+async def test_a_server_that_ends_when_it_has_everything_is_not_come_back_to(play):
+    await play.greet(resume_from=0)
+    await play.push(2)
+    await play.page.evaluate("() => stream.stop()")
+    await play.say("done", audio=2.0, commits=0)
+    await play.close(1012)
+    assert await play.page.evaluate("() => news.at(-1)") == {"state": "ended", "why": ""}
