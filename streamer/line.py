@@ -11,19 +11,22 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from streamer.journal.records import Entry
 from streamer.patience import Patience
 from streamer.protocols.commands import Message
 from streamer.protocols.resumption import Claim
 from streamer.wire import Disconnected, Reattached, Wire
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Attachment:
     """One client's time on a line."""
 
     wire: Wire
     claim: Claim | None
     """What it has of the session; None for the one that began it."""
+    reached: tuple[Entry, ...] = ()
+    """What was told for good, as far back as the client needs it, until it was told."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the wire is not needed any more."""
 
@@ -32,7 +35,12 @@ class Line(Wire):
     """One session's wire."""
 
     def __init__(
-        self, wire: Wire, claim: Claim | None, patience_s: float, on_loss: Callable[[], None] = lambda: None
+        self,
+        wire: Wire,
+        claim: Claim | None,
+        patience_s: float,
+        on_loss: Callable[[], None] = lambda: None,
+        reached: tuple[Entry, ...] = (),
     ) -> None:
         """Begin with a client, which `receive` announces like every other.
 
@@ -41,7 +49,7 @@ class Line(Wire):
         self.gone = False
         self._patience_s = patience_s
         self._on_loss = on_loss
-        self._current = Attachment(wire, claim)
+        self._current = Attachment(wire, claim, reached)
         self._arrival: Attachment | None = self._current
         self._arrived = asyncio.Event()
         self._limit = Patience()
@@ -50,14 +58,14 @@ class Line(Wire):
         self.attached = True
         """Whether a client is there."""
 
-    def attach(self, wire: Wire, claim: Claim) -> tuple[Attachment, Attachment | None]:
+    def attach(self, wire: Wire, claim: Claim, reached: tuple[Entry, ...]) -> tuple[Attachment, Attachment | None]:
         """Let a newer client take over; return its attachment, and the one that it replaces, if a client is there.
 
         The wire is in use until the attachment is over; whoever attaches ends the one that is replaced.
         """
         older = self._arrival or self._current
         replaced = older if self.attached else None
-        self._arrival = Attachment(wire, claim)
+        self._arrival = Attachment(wire, claim, reached)
         self._speaking = False
         self.attached = True
         if older is self._current and self._sending:

@@ -6,7 +6,8 @@ import hmac
 import secrets
 
 from streamer.journal.journal import Journal, hashed
-from streamer.journal.records import Standing
+from streamer.journal.records import Entry, Standing
+from streamer.journal.scribe import SilentError
 from streamer.line import Line
 from streamer.protocols.commands import Close, ErrorCode, ProtocolError
 from streamer.protocols.native import NativeCodec
@@ -45,7 +46,7 @@ class Lobby:
     ) -> Seat:
         """Let a session be found that is new, or goes on as it stands."""
         record = Record(self.journal, session, claim.token if claim else secrets.token_hex(16), standing)
-        line = Line(wire, claim, self.patience_s, lambda: self._lose(session))
+        line = Line(wire, claim, self.patience_s, lambda: self._lose(session), standing.entries if standing else ())
         self._seats[session] = seat = Seat(session, line, record, codec)
         return seat
 
@@ -63,9 +64,27 @@ class Lobby:
             raise unknown()
         return seat
 
+    async def reach(self, seat: Seat, claim: Claim) -> tuple[Entry, ...]:
+        """Return what was told in a session, as far back as a client needs it.
+
+        Raises ProtocolError if only the journal knows that, and does not answer at the moment.
+        """
+        try:
+            return await seat.record.reach(claim.have)
+        except SilentError as error:
+            raise silent(error) from None
+
     async def standing(self, claim: Claim) -> Standing:
-        """Return how the session stands that a client claims. Raises ProtocolError if nobody knows, or not this one."""
-        standing = await self.journal.find(claim.session) if claim.epoch == self.journal.epoch else None
+        """Return how the session stands that a client claims.
+
+        Raises ProtocolError if nobody knows, or not this one, or if the journal does not answer at the moment.
+        """
+        standing = None
+        if claim.epoch == self.journal.epoch:
+            try:
+                standing = await self.journal.find(claim.session, claim.have)
+            except SilentError as error:
+                raise silent(error) from None
         if not matches(claim, NOBODY if standing is None else standing.token) or standing is None:
             raise unknown()
         return standing
@@ -88,6 +107,12 @@ def unknown() -> ProtocolError:
     """Return what is said to a client whose session cannot be resumed: one answer for every reason."""
     complaint = "no such session can be resumed here; begin a new one"
     return ProtocolError(ErrorCode.RESUME_UNKNOWN, complaint, Close.UNKNOWN_SESSION)
+
+
+def silent(error: SilentError) -> ProtocolError:
+    """Return what is said to a client of which nobody can say at the moment what it has missed."""
+    complaint = f"what was said meanwhile cannot be read at the moment ({error}); try later"
+    return ProtocolError(ErrorCode.NOT_READY, complaint, Close.TRY_LATER)
 
 
 def taken_over() -> ProtocolError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 
-from streamer.journal.records import Standing
+from streamer.journal.records import Entry, Standing
 from streamer.line import Attachment
 from streamer.lobby import Lobby, taken_over, unknown
 from streamer.logs import SESSION
@@ -59,15 +59,10 @@ class Reception:
         if claim is not None:
             if self._lobby is None:
                 raise unknown()
-            seat = self._lobby.seat(claim)
-            if seat is None:
-                standing = await self._lobby.standing(claim) if self._refusal is None else None
-                seat = self._lobby.seat(claim)  # another connection may have been faster
-                self.session, self._standing = claim.session, standing
-                SESSION.set(claim.session)
-            if seat is not None:
-                await self._attach(seat, claim)
+            if await self._return(self._lobby, claim):
                 return True
+            self.session = claim.session
+            SESSION.set(claim.session)
         if self._refusal is not None:
             raise self._refusal
         return False
@@ -92,14 +87,29 @@ class Reception:
         if self._seat is not None and self._lobby is not None:
             self._lobby.leave(self.session)
 
-    async def _attach(self, seat: Seat, claim: Claim) -> None:
-        """Lend the wire to a session until it needs it no more."""
+    async def _return(self, lobby: Lobby, claim: Claim) -> bool:
+        """Return to a session that is going on, and stay; if there is none, look up how it stands."""
         assert isinstance(self._codec, NativeCodec), "no other protocol resumes sessions"
-        seat.check(self._codec)
+        while True:  # while the journal is asked, a session may end, or another connection may bring it back
+            seat = lobby.seat(claim)
+            if seat is not None:
+                self._standing = None
+                seat.check(self._codec)
+                reached = await lobby.reach(seat, claim)
+                if lobby.seat(claim) is seat:
+                    await self._attach(seat, claim, reached)
+                    return True
+            elif self._standing is None and self._refusal is None:
+                self._standing = await lobby.standing(claim)
+            else:
+                return False
+
+    async def _attach(self, seat: Seat, claim: Claim, reached: tuple[Entry, ...]) -> None:
+        """Lend the wire to a session until it needs it no more."""
         self._carries = True
         SESSION.set(claim.session)
         logger.info("session resumed", extra={"commits": claim.have})
-        attachment, older = seat.line.attach(self._wire, claim)
+        attachment, older = seat.line.attach(self._wire, claim, reached)
         if older is not None:
             await self._dismiss(older)
         await attachment.over.wait()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from streamer.events import Commit, Event, Final, Gap
 from streamer.journal.records import Standing
-from streamer.line import Line
+from streamer.line import Attachment, Line
 from streamer.protocols.commands import Close, Command, ErrorCode, Message, ProtocolError
 from streamer.protocols.native import NativeCodec
 from streamer.protocols.resumption import Claim, Welcome
@@ -25,7 +25,7 @@ class Seat:
         self.record = record
         self._session = session
         self._codec = codec
-        self._claim: Claim | None = None
+        self._client: Attachment | None = None
         self._news = False
         self.expected = False
         """Whether a client has come and was not greeted yet."""
@@ -49,18 +49,21 @@ class Seat:
 
     def turn(self) -> Iterator[Command]:
         """Turn to the client that has come: yield what follows from what it cannot send any more."""
-        self._claim = self.line.answer().claim
-        if self._claim is not None:
-            yield from self._codec.take_over(self._claim.first)
+        self._client = self.line.answer()
+        if self._client.claim is not None:
+            yield from self._codec.take_over(self._client.claim.first)
         self.expected = True
 
     async def missed(self) -> list[Event]:
         """Let the client have what is said from now on; return what was said for good and it does not have."""
-        self.expected = False
         await self.record.note((), self.record.settled)  # known before its client is told so
-        events = await self.record.since(self._claim.have) if self._claim is not None else []
+        self.expected = False
         self.line.open()
-        return events
+        client = self._client
+        if client is None or client.claim is None:
+            return []
+        reached, client.reached = client.reached, ()
+        return list(self.record.since(client.claim.have, self._codec.covered(client.claim), reached))
 
     def welcome(self) -> Iterator[Message]:
         """Answer `start`."""

@@ -11,8 +11,8 @@ from typing import IO, Any
 from streamer.config import JournalConfig
 from streamer.journal.database import in_memory, lock
 from streamer.journal.records import Standing
-from streamer.journal.scribe import Item, Scribe
-from streamer.journal.writes import Doom, Note, Write
+from streamer.journal.scribe import Item, Scribe, SilentError
+from streamer.journal.writes import Doom, Note, Query, Write
 
 PATIENCE_S = 1.0
 """Captions wait this long for the disk, then they go on without it."""
@@ -79,13 +79,17 @@ class Journal:
             self._late = True  # until the disk answers nobody else waits for it
             return False
 
-    async def find(self, session: str) -> Standing | None:
-        """Return how a session stands; None if it is not known (any more), or the disk does not answer in time."""
+    async def find(self, session: str, commit: int = 0) -> Standing | None:
+        """Return how a session stands; None if it is not known (any more).
+
+        Of its entries, those that whoever has everything up to a commit does not have are there, maybe more. Raises
+        SilentError if that cannot be said at the moment, or the disk does not answer in time.
+        """
         try:
             async with asyncio.timeout(5 * PATIENCE_S):
-                standing: Standing | None = await self._ask(session)
+                standing: Standing | None = await self._ask(Query(session, commit))
         except TimeoutError:
-            return None
+            raise SilentError("the disk does not answer") from None
         return standing
 
     def release(self, session: str) -> None:
@@ -106,13 +110,17 @@ class Journal:
         if self._lock is not None:
             self._lock.close()
 
-    def _ask(self, work: Write | str) -> asyncio.Future[Any]:
+    def _ask(self, work: Write | Query) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
 
         def settle(answer: Any) -> None:
             self._late = False
-            if not future.done():
+            if future.done():
+                return
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
                 future.set_result(answer)
 
         def answer(found: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -55,7 +56,7 @@ class Standing:
     settled: int
     """Sample index up to which its audio is decided."""
     entries: tuple[Entry, ...]
-    """All of them, in order."""
+    """In order; all of them, or at least the last commit, the last final, and what was told since either."""
 
     @property
     def commits(self) -> int:
@@ -77,7 +78,37 @@ class Standing:
         return tuple(event for event in told if isinstance(event, Commit))
 
 
+def reach(entries: Sequence[Entry], commit: int) -> bool:
+    """Say whether the newest entries of a session go back to a commit, or one before it, or to the session's begin."""
+    return any(entry.number == 1 or (entry.commit is not None and entry.commit <= commit) for entry in entries)
+
+
 def after(entries: tuple[Entry, ...], commit: int) -> tuple[Entry, ...]:
     """Return the entries that follow the last commit whose id is not beyond `commit`; all of them for 0."""
     known = [at for at, entry in enumerate(entries) if entry.commit is not None and entry.commit <= commit]
     return entries[known[-1] + 1 :] if known else entries
+
+
+LOST = "what was said here is lost with the server's journal"
+
+
+def retold(entries: tuple[Entry, ...], commit: int, covered: int) -> Iterator[Told]:
+    """Yield what was told after a commit, and a Gap wherever entries are missing.
+
+    covered: sample index up to which whoever has the commit knows everything; such a gap begins where what is known
+    ends. Of an utterance whose final is the first thing known again, the gap has all: the final has its text.
+    """
+    rest = after(entries, commit)
+    known = entries[: len(entries) - len(rest)]
+    number = known[-1].number if known else 0
+    if known and rest and known[-1].commit != commit and rest[0].commit == commit + 1:
+        number = rest[0].number - 1  # what is missing here, it has
+    last: int | None = commit
+    for entry in rest:
+        event = entry.event
+        if entry.number != number + 1 or (entry.commit and last is not None and entry.commit > last + 1):
+            again = event.end if isinstance(event, Final) else event.start
+            yield Gap(covered, max(covered, again), LOST)
+            last = None
+        yield event
+        number, last, covered = entry.number, entry.commit or last, max(covered, event.end)

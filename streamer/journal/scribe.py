@@ -21,8 +21,8 @@ from typing import Any
 
 from streamer.config import ConfigError, JournalConfig
 from streamer.journal.database import PAGE_BYTES, corrupt, in_memory, move_aside, open_database, value
-from streamer.journal.records import EntryError
-from streamer.journal.writes import Doom, Note, Write, bury, expired, find, merged
+from streamer.journal.records import EntryError, Standing, reach
+from streamer.journal.writes import Doom, Note, Query, Write, bury, expired, find, merged
 
 logger = logging.getLogger(__name__)
 
@@ -40,10 +40,14 @@ SWEPT = 50
 class Item:
     """Something to do, and who wants to hear of it; the answer comes on the scribe's thread."""
 
-    work: Write | str | None
-    """A write; the name of a session that is asked for; None to end."""
+    work: Write | Query | None
+    """A write; a session that is asked for; None to end."""
     answer: Callable[[Any], None]
-    """Takes whether the write stands, or the session's Standing or None."""
+    """Takes whether the write stands, or the session's Standing or None, or a SilentError."""
+
+
+class SilentError(Exception):
+    """The journal cannot say at the moment how a session stands."""
 
 
 class Scribe:
@@ -142,7 +146,7 @@ class Scribe:
         if writers and stands and self._database is not None and self._too_large(self._database):
             self._tidy()
         for item in items:
-            if isinstance(item.work, str):
+            if isinstance(item.work, Query):
                 item.answer(self._find(item.work))
 
     def _write(self) -> bool:
@@ -182,14 +186,20 @@ class Scribe:
                 self.dropped += 1
             database.execute("RELEASE step")
 
-    def _find(self, session: str) -> Any:
+    def _find(self, query: Query) -> Standing | SilentError | None:
         """Return how a session stands, with what is not written yet."""
-        notes = [write for write in self._kept if isinstance(write, Note) and write.session == session]
+        notes = [write for write in self._kept if isinstance(write, Note) and write.session == query.session]
         try:
-            return merged(find(self._opened(), session), notes)
+            return merged(find(self._opened(), query), notes)
+        except EntryError:
+            logger.exception("a session that the journal holds cannot be read")
+            return None  # today or tomorrow
         except Exception as error:  # noqa: BLE001  # as in a write
             self._fail(error)
-            return merged(None, notes)
+            unwritten = merged(None, notes)
+            # A part of a session looks like a whole one to its client, which would never hear of the rest.
+            whole = unwritten is not None and reach(unwritten.entries, query.commit)
+            return unwritten if whole else SilentError(str(error))
 
     def _opened(self) -> sqlite3.Connection:
         """Return the database, opened again if it was lost or somebody has removed its file."""

@@ -1,4 +1,4 @@
-"""What is done to a journal: each is one step inside a transaction, done again whole if the transaction failed."""
+"""What is asked of a journal. A write is one step inside a transaction, done again whole if the transaction failed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 from streamer.journal.records import Entry, Standing
 
+MOST = 2**63 - 1
+"""The largest number that SQLite knows."""
 DOOMED_ROWS = 500
 """Entries deleted in one transaction: others wait for it."""
 
@@ -50,14 +52,37 @@ class Doom:
 Write: TypeAlias = Note | Doom
 
 
-def find(database: sqlite3.Connection, session: str) -> Standing | None:
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A session that is asked for, by whom who knows everything up to a commit."""
+
+    session: str
+    commit: int = 0
+
+
+def find(database: sqlite3.Connection, query: Query) -> Standing | None:
     """Return how a session stands; None if it is not known (any more). Raises sqlite3.Error, EntryError."""
-    query = "SELECT token, settled FROM sessions WHERE id = ? AND NOT doomed"
-    row = database.execute(query, (session,)).fetchone()
+    wanted = "SELECT token, settled FROM sessions WHERE id = ? AND NOT doomed"
+    row = database.execute(wanted, (query.session,)).fetchone()
     if row is None:
         return None
-    rows = database.execute("SELECT number, kind, body FROM entries WHERE session = ? ORDER BY number", (session,))
+    wanted = "SELECT number, kind, body FROM entries WHERE session = ? AND number >= ? ORDER BY number"
+    rows = database.execute(wanted, (query.session, oldest(database, query)))
     return Standing(row[0], row[1], tuple(Entry.of_row(*entry) for entry in rows))
+
+
+def oldest(database: sqlite3.Connection, query: Query) -> int:
+    """Return the number of the first entry that a Standing must have. Raises sqlite3.Error.
+
+    A session of hours has tens of thousands, and others wait while they are read.
+    """
+    last_commit = "commit_id IS NOT NULL AND commit_id <= ? ORDER BY commit_id DESC"
+    last_final = "kind = 'final' AND number <= ? ORDER BY number DESC"
+    numbers = []
+    for condition, bound in ((last_commit, query.commit), (last_commit, MOST), (last_final, MOST)):
+        wanted = f"SELECT number FROM entries WHERE session = ? AND {condition} LIMIT 1"  # noqa: S608  # constants
+        numbers.append(database.execute(wanted, (query.session, bound)).fetchone())
+    return min(0 if row is None else int(row[0]) for row in numbers)
 
 
 def merged(standing: Standing | None, notes: list[Note]) -> Standing | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 
 from model.types import SAMPLE_RATE, Samples
 from streamer.config import Config, JournalConfig, ServerConfig
+from streamer.journal.scribe import Item, Scribe
 from streamer.protocols.resumption import Offsets
 from streamer.server import Server
 from tests.streamer.harness import Heard, connected, get, listen, running, s16, sentence, until, until_heard
@@ -352,3 +355,122 @@ def test_places_of_both_sides_are_one_sample_apart_at_most(rate, frame):
     assert abs(offsets.samples(frame) / SAMPLE_RATE - frame / rate) <= 0.5 / SAMPLE_RATE
     assert offsets.frames(offsets.samples(frame)) <= frame + max(1, rate // SAMPLE_RATE)
     assert offsets.frames(frame) * SAMPLE_RATE <= frame * rate < (offsets.frames(frame) + 1) * SAMPLE_RATE
+
+
+@pytest.fixture
+def disk(monkeypatch) -> Iterator[threading.Event]:
+    """A disk that answers while this is set."""
+    answers = threading.Event()
+    answers.set()
+    serve = Scribe._serve
+
+    def slow(self: Scribe, items: list[Item]) -> None:
+        answers.wait()
+        serve(self, items)
+
+    monkeypatch.setattr(Scribe, "_serve", slow)
+    monkeypatch.setattr("streamer.journal.journal.PATIENCE_S", 0.01)
+    yield answers
+    answers.set()
+
+
+def lose(path: Path, how: str, disk: threading.Event) -> None:
+    """Let something happen to a journal."""
+    match how:
+        case "hangs":
+            disk.clear()
+        case "is removed":
+            (path / "journal.sqlite").unlink()
+        case "is corrupt":
+            for file in path.glob("journal.sqlite*"):
+                if not file.name.endswith(".lock"):
+                    file.write_bytes(os.urandom(file.stat().st_size))
+
+
+async def leave_with_more_to_come(
+    client: Client, server: Server, socket: ClientConnection, trouble: Callable[[], None]
+):
+    """Take one commit of a session and go when there are more; something happens to the journal meanwhile."""
+    await client.push(socket, 20_000)
+    await client.take(socket, "commit", 1)
+    trouble()
+    await client.push(socket, 60_000)
+    record = server._lobby._seats[client.ready["session"]].record
+    await until(lambda: any((entry.commit or 0) >= 5 for entry in record._tail))
+    socket.transport.abort()
+
+
+@pytest.mark.parametrize("how", ["hangs", "is removed", "is corrupt"])
+async def test_what_was_told_while_the_client_was_away_is_told_though_the_journal(how, tmp_path, disk):
+    client = Client()
+    async with running(config=journalled(tmp_path)) as server:
+        async with client.on(server) as socket:
+            await leave_with_more_to_come(client, server, socket, lambda: lose(tmp_path, how, disk))
+        async with client.on(server) as socket:
+            assert client.sent == 60_000
+            disk.set()
+            await client.finish(socket)
+
+    assert client.said == " ".join(TEXTS)
+    assert not client.heard.of("gap")
+
+
+async def test_a_client_that_has_missed_more_than_can_be_had_at_the_moment_is_asked_to_try_later(
+    tmp_path, disk, monkeypatch
+):
+    monkeypatch.setattr("streamer.record.TAIL", 2)
+    client = Client()
+    async with running(config=journalled(tmp_path)) as server:
+        async with client.on(server) as socket:
+            await leave_with_more_to_come(client, server, socket, lambda: lose(tmp_path, "hangs", disk))
+        async with connected(server) as socket:
+            await socket.send(json.dumps(client.start()))
+            heard = await listen(socket)
+            assert (heard.kinds, heard.messages[0]["code"], heard.code) == (["error"], "not_ready", 1013)
+        disk.set()
+        monkeypatch.setattr("streamer.journal.journal.PATIENCE_S", 10.0)
+        async with client.on(server) as socket:
+            await client.finish(socket)
+
+    assert client.said == " ".join(TEXTS)
+
+
+async def test_what_went_with_the_journal_and_can_never_be_had_is_a_gap(tmp_path, monkeypatch):
+    monkeypatch.setattr("streamer.record.TAIL", 2)
+    client = Client()
+    async with running(config=journalled(tmp_path)) as server:
+        async with client.on(server) as socket:
+            await client.push(socket, 60_000)
+            await client.take(socket, "commit", 5)
+            socket.transport.abort()
+        (tmp_path / "journal.sqlite").unlink()
+        async with connected(server) as socket:
+            late = client.start()
+            late["resume"] |= {"have": 1, "covered": 9_000}
+            await socket.send(json.dumps(late))
+            ready = await until_heard(socket, "ready")
+            gap, *rest = [json.loads(await socket.recv()) for _ in range(3)]
+
+    assert ready["epoch"] == server.journal.epoch != client.ready["epoch"]
+    assert gap["type"] == "gap"
+    assert "lost with the server's journal" in gap["reason"]
+    assert gap["start"] == 9_000 / SAMPLE_RATE
+    assert gap["end"] == rest[0]["end" if rest[0]["type"] == "final" else "start"]
+    assert [message["type"] for message in rest if message["type"] == "gap"] == []
+
+
+async def test_a_client_that_comes_back_after_the_journal_was_lost_can_come_back_to_the_next_daemon(tmp_path):
+    client = Client()
+    async with running(config=journalled(tmp_path)) as server:
+        async with client.on(server) as socket:
+            await client.push(socket, 20_000)
+            await client.take(socket, "commit", 1)
+            (tmp_path / "journal.sqlite").unlink()
+            socket.transport.abort()
+        async with client.on(server) as socket:
+            await client.push(socket, 60_000)
+            await client.take(socket, "ack")
+    async with running(config=journalled(tmp_path)) as server, client.on(server) as socket:
+        await client.finish(socket)
+
+    assert client.said == " ".join(TEXTS)

@@ -23,8 +23,9 @@ from streamer.config import ConfigError, Durability, JournalConfig
 from streamer.events import Commit, Final, Gap
 from streamer.journal.database import open_database
 from streamer.journal.journal import Journal, hashed
-from streamer.journal.records import Entry, Standing, after
-from streamer.journal.writes import Note
+from streamer.journal.records import LOST, Entry, Standing, Told, after, reach, retold
+from streamer.journal.scribe import SilentError
+from streamer.journal.writes import Note, Query, find
 
 TOKEN = hashed("secret")
 
@@ -129,7 +130,8 @@ async def test_whatever_goes_wrong_in_the_journal_whoever_waits_is_answered(path
         assert await journal.note(note(1, "good"))
         assert texts(await journal.find("good")) == ["w1"]
         monkeypatch.setattr("streamer.journal.scribe.find", lambda *_: 1 / 0)
-        await journal.find("good")
+        with pytest.raises(SilentError, match="division"):
+            await journal.find("good")
     assert "a fault of ours" in caplog.text
 
 
@@ -342,6 +344,8 @@ async def test_a_disk_that_hangs_lets_captions_go_on(path, monkeypatch):
         assert not journal.failing
         assert await journal.note(note(1)) is False
         assert journal.failing, "/readyz says so"
+        with pytest.raises(SilentError, match="does not answer"):
+            await journal.find("s")
         monkeypatch.setattr("streamer.journal.journal.PATIENCE_S", 60.0)
         assert await journal.note(note(2)) is False, "nobody waits again for a disk that has not answered"
         hold.set()
@@ -440,20 +444,113 @@ def test_nothing_that_was_told_is_lost_when_the_writer_is_killed(path):
     assert len(rows) >= told
 
 
-KINDS = st.sampled_from(["commit", "final", "gap"])
+@st.composite
+def sessions(draw: st.DrawFn) -> list[Entry]:
+    """Return what a session told: utterances of some commits, each with its final, and gaps."""
+    told: list[Told] = []
+    utterance, commits = 1, 0
+    for kind in draw(st.lists(st.sampled_from(["commit", "final", "gap"]), max_size=20)):
+        start = 1000 * len(told)
+        match kind:
+            case "commit":
+                commits += 1
+                told.append(Commit(commits, utterance, "w", start, start + 900, ()))
+            case "final":
+                told.append(Final(utterance, "", max(0, start - 1000), start + 900, "en"))
+                utterance += 1
+            case "gap":
+                told.append(Gap(start, start + 900, ""))
+    return [Entry(number, event) for number, event in enumerate(told, 1)]
 
 
-@given(st.lists(KINDS, max_size=20), st.integers(0, 25))
-def test_what_follows_a_commit_is_all_that_was_told_after_it(kinds, known):
-    entries, commits = [], 0
-    for number, kind in enumerate(kinds, 1):
-        if kind == "commit":
-            commits += 1
-            entries.append(Entry(number, Commit(commits, 1, "w", 0, 1, ())))
-        else:
-            entries.append(Entry(number, Gap(0, 1, "") if kind == "gap" else Final(1, "", 0, 1, "en")))
+@given(sessions(), st.integers(0, 25))
+def test_what_follows_a_commit_is_all_that_was_told_after_it(entries, known):
+    commits = sum(entry.commit is not None for entry in entries)
     rest = after(tuple(entries), known)
     assert rest == tuple(entries)[len(entries) - len(rest) :]
     assert [entry.commit for entry in rest if entry.commit] == list(range(min(known, commits) + 1, commits + 1))
     if 0 < known <= commits:
         assert entries[len(entries) - len(rest) - 1].commit == known
+
+
+@given(sessions(), st.integers(0, 25))
+def test_whoever_asks_gets_the_end_of_a_session_that_says_as_much_as_the_whole(entries, known):
+    database = open_database(JournalConfig(None))
+    Note("s", TOKEN, 5, tuple(entries)).apply(database, 0.0)
+    whole, part = Standing(TOKEN, 5, tuple(entries)), find(database, Query("s", known))
+    database.close()
+    assert part is not None
+    assert part.entries == whole.entries[len(entries) - len(part.entries) :]
+    assert reach(part.entries, known) or not entries
+    assert after(part.entries, known) == after(whole.entries, known)
+    assert (part.commits, part.utterances) == (whole.commits, whole.utterances)
+    assert part.open_utterance() == whole.open_utterance()
+
+
+async def test_of_a_long_session_only_its_end_is_read(path):
+    async with opened(path) as journal:
+        await journal.note(Note("s", TOKEN, 0, tuple(commit(number) for number in range(1, 1000))))
+        await journal.note(Note("s", TOKEN, 0, (Entry(1000, Final(1, "", 0, 1, "en")),)))
+        standing = await journal.find("s", 990)
+    assert standing is not None
+    assert [entry.number for entry in standing.entries] == [*range(990, 1001)]
+
+
+async def test_a_session_of_which_a_part_is_not_written_and_the_rest_cannot_be_read_is_not_taken_for_the_whole(path):
+    trouble: list[Exception] = []
+
+    class Unreadable(Faulty):
+        def execute(self, statement: str, *arguments: Any) -> Any:
+            if trouble and statement.startswith(("SELECT token", "BEGIN")):
+                raise trouble[0]
+            return super().execute(statement, *arguments)
+
+    async with opened(path, opener=lambda config: Unreadable(open_database(config), [])) as journal:
+        await journal.note(note(1))
+        await journal.note(note(2))
+        trouble.append(sqlite3.OperationalError("disk I/O error"))
+        await journal.note(note(3))
+        with pytest.raises(SilentError):
+            await journal.find("s")
+        trouble.clear()
+        assert texts(await journal.find("s")) == ["w1", "w2", "w3"]
+
+
+async def test_a_session_that_cannot_be_read_is_not_known(path, caplog):
+    async with opened(path) as journal:
+        await journal.note(note(1))
+        with sqlite3.connect(path) as other:
+            other.execute("INSERT INTO entries VALUES ('s', 2, 'commit', 2, 'no json')")
+        other.close()
+        assert await journal.find("s") is None
+        assert not journal.failing
+    assert "cannot be read" in caplog.text
+
+
+@given(sessions(), st.integers(0, 25), st.sets(st.integers(1, 20)), st.integers(0, 30_000))
+def test_what_is_told_again_has_everything_or_says_where_it_is_missing(entries, known, lost, covered):
+    rest = after(tuple(entries), known)
+    left = tuple(entry for entry in entries if entry.number not in lost)
+    told = list(retold(left, known, covered))
+    again = [entry.event for entry in after(left, known)]
+    assert [event for event in told if not isinstance(event, Gap) or event.reason != LOST] == again
+    assert [entry.event for entry in rest if entry.number not in lost] == again[
+        len(again) - sum(entry.number not in lost for entry in rest) :
+    ]
+    holes = [event for event in told if isinstance(event, Gap) and event.reason == LOST]
+    if not any(entry.number in lost for entry in entries):
+        assert holes == []
+    later = [entry.number for entry in after(left, known)]
+    followed = [entry for entry in rest if entry.number in lost and later and entry.number < later[-1]]
+    assert bool(followed) <= bool(holes)
+    assert all(gap.start <= gap.end for gap in holes)
+
+
+def test_a_gap_lies_between_what_is_known_and_what_is_known_again():
+    commits = tuple(commit(number) for number in (1, 2, 5, 6))
+    assert [(event.start, event.end) for event in retold(commits, 1, 1900)] == [
+        (2000, 2900), (2900, 5000), (5000, 5900), (6000, 6900),
+    ]  # fmt: skip
+    assert next(retold(commits, 4, 4900)) == commits[2].event, "it has what is lost"
+    [gap, *_] = retold(commits[2:], 1, 1900)
+    assert gap == Gap(1900, 5000, LOST)
