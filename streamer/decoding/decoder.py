@@ -69,6 +69,8 @@ class Decoder:
         self._decode = msgpack.Decoder(ToParent).decode
         self._limits = Limits(0, START_S)
         self._left = 0
+        self._over = False
+        """Whether it has said its last and ends by itself."""
         self._ended = False
 
     @classmethod
@@ -133,6 +135,7 @@ class Decoder:
         while True:
             message = await self._next()
             if isinstance(message, End):
+                self._over = True
                 return
             if not isinstance(message, Block) or len(message.samples) % 4:
                 raise self._garbled(message)
@@ -156,8 +159,9 @@ class Decoder:
             return
         self._ended = True
         self._connection.close()
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        if not self._over:  # else its end might be taken from asyncio by the signal, which looks first
+            with suppress(ProcessLookupError):
+                self._process.kill()
         try:
             await self._bury()
         finally:
@@ -172,8 +176,10 @@ class Decoder:
             raise self._too_costly() from None
         match message:
             case Unfit(objection, complaint):
+                self._over = True
                 raise UnfitError(objection, complaint)
             case Failure(complaint, story, out_of_memory):
+                self._over = True
                 cause = Cause.MEMORY if out_of_memory else Cause.FAILED
                 raise self._lose(Loss(cause, complaint, story))
             case Begun():

@@ -37,7 +37,7 @@ class Decoders:
         return self._spare.pid if self._spare else None
 
     def prepare(self) -> None:
-        """Have a decoder at hand soon: a file is coming in."""
+        """Have a decoder at hand soon: a file is coming in, perhaps while another is decoded."""
         if self._spare is None:
             self._wanted.set()
 
@@ -64,16 +64,17 @@ class Decoders:
 
         Raises OSError, DecoderLostError if there is none to be had.
         """
-        spare = self._taken()
-        self._wanted.set()
-        if spare is not None:
-            async with self._kept(spare):
-                if await begins(spare, file, limits):
-                    yield spare
-                    return
-        async with self._kept(await Decoder.start(self._command)) as decoder:
-            await decoder.begin(file, limits)
-            yield decoder
+        try:
+            if spare := self._taken():
+                async with self._kept(spare):
+                    if await begins(spare, file, limits):
+                        yield spare
+                        return
+            async with self._kept(await Decoder.start(self._command)) as decoder:
+                await decoder.begin(file, limits)
+                yield decoder
+        finally:
+            self._wanted.set()  # not before: the start of the next one would delay what is heard in this file
 
     def _taken(self) -> Decoder | None:
         spare, self._spare = self._spare, None

@@ -73,7 +73,7 @@ class Recognition:
         if block is None:
             self._session.receive_eof()
         else:
-            await off_loop(lambda _: self._session.receive_audio(block))
+            await off_loop(lambda: self._session.receive_audio(block))
 
     async def _decode(self) -> Hypothesis | None:
         """Decode what is there; None if that failed, of which the session knows."""

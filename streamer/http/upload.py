@@ -56,7 +56,7 @@ class Upload:
         if len(self._pending) < least:
             return
         data, self._pending = bytes(self._pending), bytearray()
-        await off_loop(lambda _: self._write(data, small=least < MEMORY_BYTES))
+        await off_loop(lambda: self._write(data, small=least < MEMORY_BYTES))
 
     def _write(self, data: bytes, *, small: bool) -> None:
         file = self._opened(small=small)

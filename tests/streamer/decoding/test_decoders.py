@@ -175,6 +175,7 @@ async def test_nobody_pays_for_a_spare_before_the_first_file_and_it_is_used_and_
         async with decoding(noise(16_000), decoders) as decoder:
             assert decoder.pid == first
             assert await decoder.measure()
+            assert decoders.spare is None
         await until(lambda: decoders.spare not in {None, first})
         assert len(footprint()[1]) == len(before[1]) + 1
         keeping.cancel()

@@ -84,9 +84,11 @@ async def test_a_client_that_goes_takes_its_decoder_with_it() -> None:
     async with running(decoder=command("hang@8000=1")) as server:
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(head(f"Content-Length: {len(body)}") + body)
-        await until(lambda: len(footprint()[1]) > len(before[1]) + 1)  # the spare's successor is there, too
+        await until(lambda: bool(server.files._jobs) and server.decoders.spare is None)
+        await until(lambda: len(footprint()[1]) > len(before[1]))
         writer.close()
         await until(lambda: not server.files._jobs)
+        await until(lambda: server.decoders.spare is not None)
         spares = [pid for pid in footprint()[1] if pid not in before[1]]
         assert spares == [server.decoders.spare]
 

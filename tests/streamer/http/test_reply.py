@@ -66,18 +66,21 @@ async def test_a_client_that_is_gone_is_no_failure() -> None:
 
 
 async def test_a_call_that_blocks_has_ended_before_its_caller_is_cancelled() -> None:
-    begun, ended = threading.Event(), threading.Event()
+    begun, enough, ended = threading.Event(), threading.Event(), threading.Event()
 
-    def work(stopped) -> None:
+    def work() -> None:
         begun.set()
-        while not stopped():
-            pass
+        enough.wait()
         ended.set()
 
     task = asyncio.create_task(off_loop(work))
     await until(begun.is_set)
     task.cancel()
+    await asyncio.sleep(0)
     task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    enough.set()
     with pytest.raises(asyncio.CancelledError):
         await task
 
@@ -85,7 +88,7 @@ async def test_a_call_that_blocks_has_ended_before_its_caller_is_cancelled() -> 
 
 
 async def test_what_a_blocking_call_raises_is_raised() -> None:
-    def work(_) -> None:
+    def work() -> None:
         raise ValueError("a")
 
     with pytest.raises(ValueError, match="a"):
