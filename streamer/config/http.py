@@ -20,7 +20,7 @@ class HttpConfig:
     upload_timeout_s: float = 600.0
     """Time a file has to come in; beyond it, or after server.open_timeout_s without a byte, 408."""
     decode_timeout_s: float = 120.0
-    """Time it may take to decompress a file; beyond it 413."""
+    """Time a process of its own may take to decompress a file, and then each second of it; beyond it 413."""
     hangover_ms: int = 1_000
     """Silence that divides a recording: the longer, the more is heard at once, up to 30 s."""
     strict_model: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import io
 import os
 import socket
 import sys
@@ -10,6 +11,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, NoReturn
 
+import numpy as np
+import soundfile
 from msgspec import msgpack
 
 from streamer.children import die_with_parent, leave, leave_signals_to_parent
@@ -39,9 +42,18 @@ def main(open_sound: Opener = Sound) -> NoReturn:
     die_with_parent(int(sys.argv[-1]))
     faulthandler.enable()
     be_first_to_go()
+    rehearse()
     confine()
     serve(socket.socket(fileno=0), open_sound, allow_processor)
     leave()
+
+
+def rehearse() -> None:
+    """Decode a little silence, so that all that is imported on first use has been."""
+    silence = io.BytesIO()
+    soundfile.write(silence, np.zeros((2, 2)), 8_000, format="WAV")
+    for message in answers(Decode(1.0, 0.0), silence, Sound, bool):
+        msgpack.encode(message)
 
 
 def serve(connection: socket.socket, open_sound: Opener = Sound, allow: Callable[[float], object] = bool) -> None:

@@ -7,14 +7,18 @@
 What goes wrong is as for the recognizer's process, see `faults.py`, and besides
 
     burn              uses a processor, for ever
+    pry               tries what it may not do, and raises with what it could
 
 Files with other rates are decoded as always.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -48,7 +52,31 @@ def strike(what: str) -> None:
     if kind == "burn":
         while True:
             pass
-    KINDS[kind](float(seconds or 0))
+    elif kind == "pry":
+        raise RuntimeError(f"it may: {', '.join(pry()) or 'nothing'}")
+    else:
+        KINDS[kind](float(seconds or 0))
+
+
+def pry() -> Iterator[str]:
+    """Try what a decoder has no business to do; yield what is possible."""
+    attempts: dict[str, Callable[[], object]] = {
+        "read": lambda: os.open("/etc/passwd", os.O_RDONLY),
+        "list": lambda: next(Path("/").iterdir()),
+        "write": lambda: os.open("/tmp/streamer-pry", os.O_WRONLY | os.O_CREAT),
+        "look into the daemon": lambda: os.open(f"/proc/{os.getppid()}/environ", os.O_RDONLY),
+        "signal the daemon": lambda: os.kill(os.getppid(), signal.SIGCONT),
+        "connect": lambda: socket.create_connection(("127.0.0.1", 9), 1.0),
+    }
+    for name, attempt in attempts.items():
+        try:
+            attempt()
+        except PermissionError:
+            continue
+        except OSError as error:
+            yield f"{name} ({error})"
+        else:
+            yield name
 
 
 class FaultySound(Sound):

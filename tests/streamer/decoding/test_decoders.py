@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import io
 import os
 import resource
@@ -19,7 +20,8 @@ import psutil
 import pytest
 
 from streamer.decoding.confinement import MEMORY_BYTES, MOST_FILES
-from streamer.decoding.decoder import DECODER, Decoder, Limits
+from streamer.decoding.decoder import Decoder, Limits
+from streamer.decoding.landlock import CREATE_RULESET, VERSION
 from streamer.decoding.losses import Cause, DecoderLostError
 from streamer.decoding.messages import Begun, Block, Measured, Objection, UnfitError
 from streamer.sound import Sound
@@ -154,6 +156,13 @@ async def test_a_decoder_may_take_little_and_knows_nothing(monkeypatch) -> None:
         assert told(decoder, "oom_score_adj").strip() == "1000"
 
 
+async def test_a_decoder_that_is_taken_over_can_do_nothing() -> None:
+    if ctypes.CDLL(None).syscall(CREATE_RULESET, None, ctypes.c_size_t(0), VERSION) < 6:
+        pytest.skip("this kernel has no Landlock, or not all of it (Linux 6.12)")
+    with pytest.raises(DecoderLostError, match="it may: nothing"):
+        await decoded(noise(16_000), Kept(command("pry@16000=1")))
+
+
 async def test_signals_of_a_terminal_are_for_the_parent() -> None:
     async with decoding(noise(16_000)) as decoder:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -227,17 +236,22 @@ async def test_without_processes_there_is_no_spare_and_the_file_is_told(caplog) 
 
 ORPHANAGE = """
 import asyncio
-from streamer.decoding.decoder import Decoder
-async def main():
+from streamer.decoding.decoder import Decoder, Limits
+async def main(file):
     decoder = await Decoder.start({command!r})
+    await decoder.begin(file, Limits(60, 60))
     print(decoder.pid, flush=True)
-    await decoder.wait()
-asyncio.run(main())
+    await decoder.measure()
+with open({path!r}, "rb") as file:
+    asyncio.run(main(file))
 """
 
 
-def test_an_orphan_ends_at_once_whatever_it_is_at() -> None:
-    program = ORPHANAGE.format(command=DECODER)
+@pytest.mark.parametrize("fault", ["spin@16000=0", "stop@16000=1"])
+def test_an_orphan_ends_at_once_whatever_it_is_at(fault, tmp_path) -> None:
+    path = tmp_path / "noise.wav"
+    path.write_bytes(noise(16_000))
+    program = ORPHANAGE.format(command=command(fault), path=str(path))
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         child = psutil.Process(int(parent.stdout.readline()))
         began = time.monotonic()
