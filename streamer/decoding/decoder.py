@@ -40,7 +40,7 @@ NEEDED: Final = ("PATH", "PYTHON", "LD_", "DYLD_", "LANG", "LC_")
 ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 START_S: Final = 30.0
 """A child that has not received its file by then does not come up; libraries may be on a disk that is slow."""
-ENDING_S: Final = 1.0
+ENDING_S: Final = 3.0
 """A child that has closed its connection, or was killed, has this long before it is left to the kernel."""
 MOST_WORDS: Final = 16_384
 """Bytes that are kept of what a child writes to its standard error."""

@@ -164,10 +164,11 @@ async def test_a_decoder_that_is_taken_over_can_do_nothing() -> None:
 
 
 async def test_signals_of_a_terminal_are_for_the_parent() -> None:
-    async with decoding(noise(16_000)) as decoder:
+    async with decoding(noise(16_000, seconds=20.0)) as decoder:  # which fills the socket, so that it waits
+        length = await decoder.measure()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             os.kill(decoder.pid, number)
-        assert await decoder.measure()
+        assert sum([len(block) async for block in decoder.blocks()]) == length
 
 
 async def test_nobody_pays_for_a_spare_before_the_first_file_and_it_is_used_and_replaced() -> None:
