@@ -67,8 +67,8 @@ class Recording(Protocol):
         """Return the next frame. Raises EOFError when there is none."""
         ...
 
-    async def close(self) -> None:
-        """End it, at once and whatever state it is in."""
+    async def close(self) -> bool:
+        """End it, at once and whatever state it is in; return whether that came about. May be asked again."""
         ...
 
 
@@ -122,14 +122,17 @@ class Microphone:
                     raise AudioUnavailable(str(gone)) from None
                 reason = str(gone)
             finally:
-                if recording is not None:
-                    await recording.close()
+                ended = recording is None or await recording.close()
             if not away:
                 away = True
                 yield DeviceLost(reason)
             if opened_at is not None and self._heard_until is not None:
                 retries.recorded(self._heard_until - opened_at)
             await asyncio.sleep(retries.pause())
+            while recording is not None and not ended:
+                # It is in the device's driver: another would hang there as well, and there would be more and more.
+                ended = await recording.close()
+                await asyncio.sleep(0 if ended else retries.pause())
 
     async def _begin(self) -> Recording:
         """Start a recording. Raises _Gone if there can be none now."""

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from streamer.capture.frames import HEADER, Frame, Header, read_header
 
+ENDING_S = 1.0
+"""What a process that was killed has to end."""
+
 
 def environment() -> dict[str, str]:
     """Return this process' environment for a child that has to find the same packages, installed or not."""
@@ -57,12 +60,20 @@ class RecorderProcess:
         header, self._header = self._header, None
         return Frame(header.kind, payload, header.time)
 
-    async def close(self) -> None:
-        """Kill the process: one whose sound server hangs would not end otherwise."""
-        assert self._process.stdout
+    async def close(self) -> bool:
+        """Kill the process: one whose sound server hangs would not end otherwise. May be asked again.
+
+        Returns whether it has ended; the kernel cannot end a process that is in a call of a driver.
+        """
         with suppress(ProcessLookupError):
             self._process.kill()
-        # asyncio counts a process as ended only when its pipe is, and a pipe that is full stays open until it is read.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._end(), ENDING_S)
+        return self._process.returncode is not None
+
+    async def _end(self) -> None:
+        """Wait for the end, which asyncio sees only when the pipe ends, too; and one that is full has to be read."""
+        assert self._process.stdout
         while await self._process.stdout.read(65_536):
             pass
         await self._process.wait()

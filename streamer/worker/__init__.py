@@ -15,7 +15,9 @@ them out before it begins; one batch at a time is on the way.
 
 What is watched. The end of the socket is the end of the child, seen at once. A child whose beats stop is hung: it is
 stopped, or in a call that holds Python's lock. A batch that takes far longer than its like is overdue: a call that
-hangs without the lock. Both are killed. A child that knows that it cannot go on says why and ends by itself.
+hangs without the lock; so is a load of the model that takes far longer than the one before. All of them are killed. A
+child that knows that it cannot go on says why and ends by itself. One that the kernel cannot end, for it is in a call
+of a driver, keeps its socket open: so that is closed from this side, a second after the kill, and another is started.
 
 Whose fault it was nobody knows at first. The engine tries the rows of a lost batch one by one (`streamer/suspects.py`).
 """

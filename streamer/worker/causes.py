@@ -21,7 +21,7 @@ class Cause(StrEnum):
     HUNG = "hung"
     """It gave no sign of life."""
     OVERDUE = "overdue"
-    """A batch took far too long."""
+    """A batch, or loading the model again, took far too long."""
     MEMORY = "memory"
     """One request alone did not fit into memory."""
     DEVICE = "device"

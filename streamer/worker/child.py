@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,12 +12,8 @@ from typing import assert_never
 from msgspec import DecodeError, msgpack
 
 from model.types import DecodeRequest
-from streamer.children import environment
 from streamer.device import DeviceLost
-from streamer.worker.block import Block, anonymous_file
 from streamer.worker.causes import Cause, Loss, loss_of
-from streamer.worker.errors import LINE_BYTES, ErrorOutput
-from streamer.worker.limits import Limits
 from streamer.worker.messages import (
     HEADER,
     MOST_BYTES,
@@ -37,10 +30,9 @@ from streamer.worker.messages import (
     ToParent,
     Work,
 )
+from streamer.worker.process import ENDING_S, ChildProcess
 from streamer.worker.relay import repeat
-
-ENDING_S = 1.0
-"""A child that is asked to end has this long; one that is killed, too, before it is left to the kernel."""
+from streamer.worker.vigil import Vigil
 
 
 class RecognizerError(Exception):
@@ -53,9 +45,6 @@ class Job:
 
     number: int
     answer: asyncio.Future[Answer]
-    size: int
-    allowed_s: float
-    deadline: float
 
 
 class Child:
@@ -63,28 +52,20 @@ class Child:
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
-        streams: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-        block: Block,
-        limits: Limits,
+        process: ChildProcess,
+        vigil: Vigil,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Take over what `spawn` has made."""
-        self.began = clock()
-        self.heard = self.began
-        """When it last gave a sign of life, in seconds of `clock`."""
+        """Take over what `spawn` has made; `vigil` is told the time of `clock`, in seconds."""
         self.ready: Ready | None = None
         """What it has loaded, once it has."""
         self.refusal: Refused | None = None
         """Why it loaded nothing, if the model or the settings are to blame."""
         self._process = process
-        self._reader, self._writer = streams
-        self._block = block
-        self._limits = limits
+        self._vigil = vigil
         self._clock = clock
-        self._encode = msgpack.Encoder(enc_hook=block.put).encode
+        self._encode = msgpack.Encoder(enc_hook=process.block.put).encode
         self._decode = msgpack.Decoder(ToParent).decode
-        self._errors = ErrorOutput()
         self._job: Job | None = None
         self._batches = 0
         self._loss: Loss | None = None
@@ -92,41 +73,10 @@ class Child:
 
     @classmethod
     async def spawn(
-        cls, command: Sequence[str], start: Start, windows: int, limits: Limits, clock: Callable[[], float] = monotonic
+        cls, command: Sequence[str], start: Start, windows: int, vigil: Vigil, clock: Callable[[], float] = monotonic
     ) -> Child:
-        """Start a process that becomes a child (`host.main`). Raises OSError if there can be none."""
-        ours, theirs = socket.socketpair()
-        memory = anonymous_file(windows)
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                *map(str, (theirs.fileno(), memory, windows, os.getpid())),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                # A person at a terminal sees the progress of a download as it is drawn.
-                stderr=None if sys.stderr.isatty() else asyncio.subprocess.PIPE,
-                pass_fds=(theirs.fileno(), memory),
-                env=environment(os.environ),
-                limit=LINE_BYTES,
-                start_new_session=True,  # Ctrl-C is for the parent
-            )
-        except BaseException:
-            ours.close()
-            os.close(memory)
-            raise
-        finally:
-            theirs.close()
-        try:
-            block = Block(memory, windows)
-            streams = await asyncio.open_connection(sock=ours, limit=2**20)
-        except BaseException:
-            ours.close()
-            process.kill()
-            await process.wait()
-            raise
-        finally:
-            os.close(memory)
-        child = cls(process, streams, block, limits, clock)
+        """Start a process that becomes a child (`host.main`), under a vigil. Raises OSError if there can be none."""
+        child = cls(await ChildProcess.start(command, windows), vigil, clock)
         child._send(start)
         return child
 
@@ -135,20 +85,32 @@ class Child:
         """Number of the process."""
         return self._process.pid
 
+    @property
+    def silence(self) -> float:
+        """Seconds since it last gave a sign of life."""
+        return self._clock() - self._vigil.heard
+
+    @property
+    def lingers(self) -> bool:
+        """Whether its process is still there; after `end` that means that the kernel cannot end it."""
+        return self._process.lingers
+
     async def transcribe(self, batch: Sequence[DecodeRequest], allowed_s: float) -> Answer:
         """Have a batch answered. Raises DeviceLost if the child ends meanwhile, RecognizerError for what it raised."""
         if self._gone:
             raise DeviceLost("it has ended")
         self._batches += 1
-        self._block.clear()
+        self._process.block.clear()
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         # The deadline begins before the samples are copied: a request that cannot be sent leaves no job behind.
-        self._job = Job(self._batches, answer, len(batch), allowed_s, self._clock() + allowed_s)
+        self._job = Job(self._batches, answer)
+        self._vigil.begin(self._clock(), len(batch), allowed_s)
         try:
             self._send(Work(self._batches, tuple(batch)))
             return await answer
         finally:
             self._job = None
+            self._vigil.end()
 
     def forget(self, stream: str) -> None:
         """Let it drop what it keeps for a stream."""
@@ -159,17 +121,19 @@ class Child:
         """Kill it, for this reason."""
         if self._loss is None:
             self._loss = loss
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        self._process.kill()
 
-    async def attend(self, on_ready: Callable[[Ready], None]) -> Loss:
-        """Take what it says until it ends, killing it if it hangs; return why it ended."""
+    async def attend(self, on_ready: Callable[[Ready, float], None]) -> Loss:
+        """Take what it says until it ends, killing it if it hangs; return why it ended.
+
+        `on_ready` hears what it has loaded, and in how many seconds.
+        """
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._watch())
-            errors = group.create_task(self._read_errors())
+            errors = group.create_task(self._process.read_errors())
             await self._listen(on_ready)
             watch.cancel()
-            status = await self._bury()
+            status = await self._process.bury()
             with suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(errors), ENDING_S)  # the last words of a crash
             errors.cancel()
@@ -179,25 +143,25 @@ class Child:
         """Ask it to end, and see to it; while it loads the model it would not listen, and has nothing to lose."""
         self._give_up("it was asked to end")
         if self.ready is None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-        self._writer.close()
-        await self._bury()
+            self._process.kill()
+        self._process.writer.close()
+        await self._process.bury()
 
-    async def _listen(self, on_ready: Callable[[Ready], None]) -> None:
+    async def _listen(self, on_ready: Callable[[Ready, float], None]) -> None:
         """Take messages until the connection ends."""
+        reader = self._process.reader
         try:
             while True:
-                (size,) = HEADER.unpack(await self._reader.readexactly(HEADER.size))
-                message = self._decode(await self._reader.readexactly(min(size, MOST_BYTES)))
-                self.heard = self._clock()
+                (size,) = HEADER.unpack(await reader.readexactly(HEADER.size))
+                message = self._decode(await reader.readexactly(min(size, MOST_BYTES)))
+                self._vigil.hear(self._clock())
                 self._take(message, on_ready)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         except DecodeError as error:
             self.condemn(Loss(Cause.GARBLED, f"it said what cannot be understood: {error}"))
 
-    def _take(self, message: ToParent, on_ready: Callable[[Ready], None]) -> None:
+    def _take(self, message: ToParent, on_ready: Callable[[Ready, float], None]) -> None:
         match message:
             case Beat():
                 pass
@@ -218,66 +182,38 @@ class Child:
                 self._loss = self._loss or Loss(Cause.REFUSED, complaint)
             case Ready():
                 self.ready = message
-                on_ready(message)
+                on_ready(message, self._vigil.load(self._clock()))
             case unreachable:
                 assert_never(unreachable)
 
     async def _watch(self) -> None:
-        """Kill it when it is silent for too long or a batch is overdue; looks several times before either."""
-        pause = min(self._limits.heartbeat_s, self._limits.least_batch_s) / 10
+        """Kill it as soon as the vigil says so."""
         while True:
             before = self._clock()
-            await asyncio.sleep(pause)
+            await asyncio.sleep(self._vigil.pause)
             now = self._clock()
-            if now - before > 2 * pause:
+            if now - before > 2 * self._vigil.pause:
                 # This process was stopped, or busy, and has not read what came meanwhile: no reason to blame the child.
-                self._excuse(now - before)
-            silence = now - self.heard
-            limit = self._limits.heartbeat_s if self.ready else self._limits.loading_s
-            if silence > limit:
-                self.condemn(Loss(Cause.HUNG, f"it gave no sign of life for {silence:.1f} s"))
+                self._vigil.excuse(now, now - before)
+            if (loss := self._vigil.verdict(now)) is not None:
+                self.condemn(loss)
                 return
-            if self._job is not None and now > self._job.deadline:
-                detail = f"a batch of {self._job.size} took more than {self._job.allowed_s:.1f} s"
-                self.condemn(Loss(Cause.OVERDUE, detail))
-                return
-
-    def _excuse(self, seconds: float) -> None:
-        self.heard = min(self.heard + seconds, self._clock())
-        if self._job is not None:
-            self._job.deadline += seconds
-
-    async def _read_errors(self) -> None:
-        if self._process.stderr is not None:
-            await self._errors.read(self._process.stderr)
-
-    async def _bury(self) -> int | None:
-        """Wait for the process to end, which its closed connection says it does; kill it otherwise.
-
-        Returns its exit status, None if the kernel cannot end it yet (a call that hangs in a driver).
-        """
-        for _ in range(2):
-            with suppress(TimeoutError):
-                return await asyncio.wait_for(self._process.wait(), ENDING_S)
-            with suppress(ProcessLookupError):
-                self._process.kill()
-        return None
 
     def _lose(self, status: int | None) -> Loss:
         """Settle why it ended, and tell whoever waits for an answer."""
         loss = self._loss or loss_of(status)
-        if self._errors.last_words and not loss.traceback:
-            loss = replace(loss, traceback=self._errors.last_words)
+        if self._process.last_words and not loss.traceback:
+            loss = replace(loss, traceback=self._process.last_words)
         self._give_up(loss.detail)
         return loss
 
     def _give_up(self, detail: str) -> None:
         self._gone = True
-        self._block.close()
+        self._process.block.close()
         if self._job is not None and not self._job.answer.done():
             self._job.answer.set_exception(DeviceLost(detail))
 
     def _send(self, message: ToChild) -> None:
         """Write a message; what is not taken at once is one batch, and names of streams that have ended."""
         body = self._encode(message)
-        self._writer.write(HEADER.pack(len(body)) + body)
+        self._process.writer.write(HEADER.pack(len(body)) + body)

@@ -1,13 +1,18 @@
-"""How long a child may be silent, and how long a batch may take."""
+"""How long a child may be silent, how long it may load, and how long a batch may take."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from streamer.config import WorkerConfig
 
 LOADING_S = 120.0
 """Without a beat while the model loads: libraries are loaded under Python's lock, from a disk that may be slow."""
+LEAST_LOAD_S, MOST_LOAD_S = 120.0, 600.0
+TIMES_FIRST = 4.0
+"""Loading the model again may take so much longer than the slowest load so far. The first has all the time there is: it
+may download the model, and somebody looks on."""
 LEAST_BATCH_S = 10.0
 TIMES_USUAL = 20.0
 """A batch may take so much longer than the slowest of late, for its size."""
@@ -23,6 +28,8 @@ class Limits:
     """Without a beat."""
     loading_s: float = LOADING_S
     """Without a beat, while the model loads."""
+    least_load_s: float = LEAST_LOAD_S
+    """For loading the model again, at least, however fast it was before."""
     batch_s: float = 120.0
     """For a batch, at most."""
     least_batch_s: float = LEAST_BATCH_S
@@ -58,4 +65,31 @@ class BatchAllowance:
 
     def miss(self) -> None:
         """Take note of one that was not: the next has twice the time, in case the machine is only slow."""
+        self._overdue = min(self._overdue + 1, 10)
+
+
+class LoadAllowance:
+    """Learns from the loads before how long the next may take."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Know nothing: the first load has all the time there is."""
+        self._least = limits.least_load_s
+        self._slowest: float | None = None
+        self._overdue = 0
+
+    @property
+    def seconds(self) -> float:
+        """What the next load is given."""
+        if self._slowest is None:
+            return inf
+        usual = min(max(TIMES_FIRST * self._slowest, self._least), max(MOST_LOAD_S, self._least))
+        return usual * float(2**self._overdue)
+
+    def learn(self, seconds: float) -> None:
+        """Take note of a load that came to its end."""
+        self._overdue = 0
+        self._slowest = max(self._slowest or 0.0, seconds)
+
+    def miss(self) -> None:
+        """Take note of one that did not: the next has twice the time, in case the disk is only slow."""
         self._overdue = min(self._overdue + 1, 10)

@@ -19,10 +19,16 @@ from streamer.device import DeviceLost
 from streamer.worker.backoff import Backoff
 from streamer.worker.causes import Cause, Loss
 from streamer.worker.child import Child
-from streamer.worker.limits import BatchAllowance, Limits
+from streamer.worker.limits import BatchAllowance, Limits, LoadAllowance
 from streamer.worker.messages import Ready, Start
+from streamer.worker.vigil import Vigil
 
 logger = logging.getLogger(__name__)
+
+MOST_LINGERING = 3
+"""Processes that the kernel cannot end, each of which may hold a model's memory, before no more are started."""
+LOOK_S = 1.0
+"""Between two looks whether one of them has ended."""
 
 
 class WorkerError(Exception):
@@ -54,8 +60,10 @@ class Supervisor:
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._allowance = BatchAllowance(limits)
+        self._loading = LoadAllowance(limits)
         self._generation = 0
         self._child: Child | None = None
+        self._lingering: list[Child] = []
         self._first: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         self._serving = asyncio.Event()
         self._lost_at: float | None = None
@@ -84,7 +92,7 @@ class Supervisor:
     @property
     def silence(self) -> float:
         """Seconds since the child's last sign of life; 0 while there is none."""
-        return self._clock() - self._child.heard if self._child else 0.0
+        return self._child.silence if self._child else 0.0
 
     def step_counts(self) -> dict[str, int]:
         """Return how all children together made single-token steps; empty for recognizers that do not count."""
@@ -134,19 +142,17 @@ class Supervisor:
             loss = await self._live()
             self._steps_before.update(self._steps)
             self._steps = Counter()
-            if loss.cause is Cause.OVERDUE:
-                self._allowance.miss()
             pause = self._backoff.pause()
             self._tell(loss, pause)
             await asyncio.sleep(pause)
+            await self._leave_room()
 
     async def _live(self) -> Loss:
         """Have one child until it is lost."""
         self._generation += 1
         try:
-            child = await Child.spawn(
-                self._command, self._start(self._generation), self._windows, self._limits, self._clock
-            )
+            vigil = Vigil(self._clock(), self._limits, self._loading.seconds)
+            child = await Child.spawn(self._command, self._start(self._generation), self._windows, vigil, self._clock)
         except OSError as error:
             if not self._first.done():
                 raise
@@ -158,12 +164,24 @@ class Supervisor:
             self._serving.clear()
             self._child = None
             await child.end()
+        if loss.cause is Cause.OVERDUE:
+            (self._allowance if child.ready else self._loading).miss()
+        if child.lingers:
+            self._lingering.append(child)
+            logger.error("the kernel cannot end the process; it is left alone", extra={"pid": child.pid})
         if not self._first.done():
             raise failure(child, loss)
         return loss
 
-    def _welcome(self, ready: Ready) -> None:
-        """Let a child that has loaded the model serve."""
+    async def _leave_room(self) -> None:
+        """Wait while there are too many processes that the kernel cannot end."""
+        while sum(child.lingers for child in self._lingering) >= MOST_LINGERING:  # noqa: ASYNC110  # the kernel has none
+            await asyncio.sleep(LOOK_S)
+        self._lingering = [child for child in self._lingering if child.lingers]
+
+    def _welcome(self, ready: Ready, seconds: float) -> None:
+        """Let a child that has loaded the model, in so many seconds, serve."""
+        self._loading.learn(seconds)
         if not self._first.done():
             self._first.set_result(ready)
         self._serving.set()

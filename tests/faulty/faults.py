@@ -47,6 +47,15 @@ def send(number: int) -> None:
     time.sleep(0.01)
 
 
+def cling(seconds: float) -> None:
+    """Fall silent, and have a process that keeps the connection open, as one does that the kernel cannot end."""
+    if os.fork() == 0:
+        os.closerange(1, 3)
+        time.sleep(seconds)
+        os._exit(0)
+    hold_lock(1e3)
+
+
 def hoard(mebibytes: float) -> None:
     """Take memory, and write to all of it."""
     bytearray(b"x") * int(mebibytes * 2**20)
@@ -60,6 +69,7 @@ KINDS: Final[dict[str, Callable[[float], object]]] = {
     "stop": lambda _: send(signal.SIGSTOP),
     "hang": lambda seconds: time.sleep(seconds or 1e6),
     "spin": lambda seconds: hold_lock(seconds or 1e3),
+    "cling": lambda seconds: cling(seconds or 10),
     "slow": time.sleep,
     "hoard": lambda mebibytes: hoard(mebibytes or 256),
     "raise": lambda _: fail(RuntimeError("a bug in the recognizer")),

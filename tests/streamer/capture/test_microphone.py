@@ -42,6 +42,7 @@ class FakeRecording:
     def __init__(self, *frames: tuple[Kind, bytes] | type[EOFError]) -> None:
         self.frames = list(frames)
         self.closed = False
+        self.clings = 0
 
     async def read(self) -> Frame:
         if not self.frames:
@@ -52,8 +53,10 @@ class FakeRecording:
             raise EOFError("the recording process has ended")
         return Frame(*frame, asyncio.get_running_loop().time())
 
-    async def close(self) -> None:
+    async def close(self) -> bool:
         self.closed = True
+        self.clings -= 1
+        return self.clings < 0
 
 
 class Studio:
@@ -293,6 +296,19 @@ def test_every_recording_is_closed():
     assert all(recording.closed for recording in studio.started)
 
 
+def test_no_process_is_started_beside_one_that_cannot_be_ended_and_the_loss_is_said_at_once():
+    first = FakeRecording(OPENED, AUDIO, GONE)
+    first.clings = 5
+    studio = Studio(lambda: first, lambda: FakeRecording(OPENED, AUDIO))
+
+    heard = capture(studio, seconds=30.0)
+
+    assert [type(item) for _, item in heard[:5]] == [DeviceOpened, Captured, DeviceLost, DeviceOpened, Captured]
+    assert heard[2][0] == pytest.approx(3 * BLOCK_S)
+    assert studio.times[1] > 4 * LONGEST_S / 2, "it was asked again and again"
+    assert first.clings == -1
+
+
 STALLING_SOUNDDEVICE = """
 import threading, time
 
@@ -342,6 +358,19 @@ async def test_a_real_recording_process_that_is_ahead_of_its_reader_ends_at_once
 
     async with asyncio.timeout(5):
         await recording.close()
+
+
+async def test_a_real_recording_process_whose_pipe_stays_open_holds_nobody_up(tmp_path, monkeypatch):
+    keeper = "import os\nif os.fork() == 0: time.sleep(10), os._exit(0)\n"
+    (tmp_path / "sounddevice.py").write_text(STALLING_SOUNDDEVICE + keeper)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    recording = await RecorderProcess.start(None)
+    await recording.read()
+
+    async with asyncio.timeout(5):
+        assert await recording.close()
+        assert await recording.close(), "it may be asked again"
+    recording._process._transport.close()
 
 
 async def test_a_real_recording_process_without_portaudio_says_what_to_install(tmp_path, monkeypatch):

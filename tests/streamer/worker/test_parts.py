@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from math import inf
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from streamer.worker.block import Block, anonymous_file
 from streamer.worker.causes import Cause, loss_of
 from streamer.worker.errors import FATAL, MOST_LINES, ErrorOutput
 from streamer.worker.halving import BATCHES_UNTIL_MORE, Halving
-from streamer.worker.limits import BatchAllowance, Limits
+from streamer.worker.limits import MOST_LOAD_S, BatchAllowance, Limits, LoadAllowance
 from streamer.worker.trouble import Trouble, trouble_of
+from streamer.worker.vigil import Vigil
 from tests.fakes import LevelRecognizer
 from tests.streamer.worker.processes import request
 
@@ -78,6 +80,67 @@ def test_a_batch_is_allowed_what_its_like_have_taken_and_much_more():
     assert allowance.seconds(10) == pytest.approx(40), "the machine may be slow"
     allowance.learn(10, 0.5)
     assert allowance.seconds(10) == pytest.approx(20, rel=0.05), "the slowest fades"
+
+
+def test_a_load_is_allowed_what_the_ones_before_have_taken_and_more_and_the_first_all_the_time_there_is():
+    allowance = LoadAllowance(Limits(least_load_s=10))
+
+    assert allowance.seconds == inf
+    allowance.learn(1)
+    assert allowance.seconds == 10
+    allowance.learn(50)
+    assert allowance.seconds == 200
+    allowance.learn(3)
+    assert allowance.seconds == 200, "what was in memory may have to come from a disk next time"
+    allowance.miss()
+    assert allowance.seconds == 400, "the disk may be slow"
+    allowance.learn(10_000)
+    assert allowance.seconds == MOST_LOAD_S, "the first one may have been a download"
+
+
+def vigil(**options: float) -> Vigil:
+    """Keep one from the time 100 on."""
+    limits = Limits(heartbeat_s=5, loading_s=60, batch_s=100, least_batch_s=1)
+    return Vigil(100.0, limits, **options)
+
+
+def test_a_child_that_is_silent_is_hung_and_may_be_silent_longer_while_it_loads():
+    own = vigil()
+    assert own.verdict(159.0) is None
+    assert own.verdict(161.0).cause is Cause.HUNG
+    own.hear(150.0)
+    assert own.load(150.0) == 50.0
+    assert own.verdict(154.0) is None
+    assert own.verdict(156.0).cause is Cause.HUNG
+
+
+def test_a_child_that_beats_and_does_not_load_the_model_in_its_time_is_overdue():
+    own = vigil(load_s=200.0)
+    own.hear(310.0)
+    assert own.verdict(299.0) is None
+    assert own.verdict(310.0).cause is Cause.OVERDUE
+    own.load(310.0)
+    assert own.verdict(312.0) is None
+
+
+def test_a_batch_has_its_time_and_no_more_once_it_has_ended():
+    own = vigil()
+    own.load(100.0)
+    own.begin(100.0, 3, 20.0)
+    own.hear(121.0)
+    assert own.verdict(119.0) is None
+    assert own.verdict(121.0).detail == "a batch of 3 took more than 20.0 s"
+    own.end()
+    assert own.verdict(121.0) is None
+
+
+def test_a_parent_that_stood_still_blames_nobody():
+    own = vigil(load_s=200.0)
+    own.begin(100.0, 1, 20.0)
+    own.excuse(1000.0, 900.0)
+
+    assert own.verdict(1019.0) is None
+    assert own.verdict(1021.0).cause is Cause.OVERDUE
 
 
 def test_both_sides_of_a_block_see_the_same_samples_and_the_copy_is_ones_own():

@@ -19,10 +19,11 @@ from model.types import WINDOW_SAMPLES, DecodeRequest, Segment, Word
 from streamer.config import ConfigError
 from streamer.device import DeviceLost
 from streamer.worker.causes import Cause
-from streamer.worker.child import RecognizerError
+from streamer.worker.child import Child, RecognizerError
 from streamer.worker.limits import Limits
-from streamer.worker.supervisor import WorkerError, supervised
+from streamer.worker.supervisor import MOST_LINGERING, WorkerError, supervised
 from tests.faulty.spoken import FrameRecognizer
+from tests.streamer.harness import until
 from tests.streamer.worker.processes import WINDOWS, ask, children, request, supervisor, text
 
 
@@ -105,6 +106,35 @@ async def test_a_child_without_a_sign_of_life_is_killed_and_replaced(fault):
 
         assert await ask(running, request())
         assert running.restarts[Cause.HUNG]
+
+
+async def test_a_child_that_keeps_its_connection_open_whatever_is_done_to_it_is_replaced_all_the_same():
+    async with children("cling:20@1", limits=Limits(heartbeat_s=1.5)) as running, asyncio.timeout(15):
+        assert await ask(running, request())
+
+        assert running.restarts == {Cause.HUNG: 1}
+
+
+async def test_no_more_processes_are_started_beside_too_many_that_the_kernel_cannot_end(monkeypatch):
+    monkeypatch.setattr(Child, "lingers", property(lambda child: not child.gone), raising=True)
+    monkeypatch.setattr(Child, "gone", False, raising=False)
+    monkeypatch.setattr("streamer.worker.supervisor.LOOK_S", 0.01)
+    async with children("exit@start>") as running:
+        os.kill(running.pid, signal.SIGKILL)
+        await until(lambda: len(running._lingering) == MOST_LINGERING)
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+        assert running.restarts.total() == MOST_LINGERING
+        Child.gone = True
+        await until(lambda: running.restarts.total() > MOST_LINGERING)
+
+
+async def test_a_child_that_hangs_while_it_loads_the_model_is_replaced_although_it_beats():
+    async with children("hang@start=2", limits=Limits(heartbeat_s=30, least_load_s=3.0)) as running:
+        os.kill(running.pid, signal.SIGKILL)
+        assert await ask(running, request())
+
+        assert running.restarts[Cause.OVERDUE] >= 1, "more on a machine so slow that a good load takes as long"
 
 
 async def test_the_memory_shared_with_a_child_goes_with_it_even_if_nobody_collects_garbage():
