@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.faults import speech
 from tests.faults.record import RESULTS, keep, row, summary
 from tests.faults.scene import perform
 from tests.faults.table import chosen
@@ -33,6 +34,9 @@ def main() -> int:
         print(row(outcome), flush=True)
         keep(outcome, options.results)
     print(summary(options.results))
+    if not options.names:
+        print("The same with the demo model, and speech:", flush=True)
+        failed += speech.main(["--seed", str(options.seed)])
     return failed > 0
 
 
