@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from streamer.connection import Connection
 from streamer.events import Warned
 from streamer.metrics import Metrics
+from streamer.patience import Patience
 from streamer.protocols.commands import Close, ErrorCode, ProtocolError
 
 logger = logging.getLogger(__name__)
+
+CUT_S = 15.0
+"""Time a session has to end after it was cut off: longer than a client may take to take its last messages."""
 
 
 class Admission:
@@ -36,6 +40,8 @@ class Admission:
         self._has_room_for = has_room_for
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()
+        self._patience = Patience()
+        self._cut = False
         self.draining = False
         """Whether the server is ending and takes no new streams."""
 
@@ -94,20 +100,29 @@ class Admission:
         self.draining = True
         for connection in self._connections:
             connection.drain()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._until_empty()
-        except TimeoutError:
+        over = await self._is_over_in(min(timeout_s, CUT_S) if self._cut else timeout_s)
+        if not over and not self._cut:
             logger.warning("drain timeout: %d sessions are cut off", self.count)
             self.cut()
-            await self._until_empty()
+            over = await self._is_over_in(CUT_S)
+        if not over:
+            names = ", ".join(connection.id for connection in self._connections)
+            logger.error("sessions that were cut off do not end: %s are dropped", names)
+            for connection in self._connections:
+                connection.drop()
 
     def cut(self) -> None:
         """End all sessions now."""
+        self._cut = True
         for connection in self._connections:
             connection.cut()
+        self._patience.shorten(CUT_S)
 
-    async def _until_empty(self) -> None:
-        while self._connections:
-            self._empty.clear()
-            await self._empty.wait()
+    async def _is_over_in(self, seconds: float) -> bool:
+        """Wait for the last session to end; say whether it did in time."""
+        with suppress(TimeoutError):
+            async with self._patience.limited(seconds):
+                while self._connections:
+                    self._empty.clear()
+                    await self._empty.wait()
+        return not self._connections

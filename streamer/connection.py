@@ -85,6 +85,7 @@ class Connection:
         self._draining = False
         self._reader: Reader | None = None
         self._session: Session | None = None
+        self._task: asyncio.Task[None] | None = None
         self.waiting = False
         """Whether it waits for the recognizer."""
 
@@ -117,6 +118,11 @@ class Connection:
         if self._reader is not None:
             self._reader.cut()
 
+    def drop(self) -> None:
+        """End without a word: it was cut and did not end."""
+        if self._task is not None:
+            self._task.cancel()
+
     def warn(self, warning: Warned) -> None:
         """Tell the client something, if its session is open."""
         if self._session is not None and not self._session.done:
@@ -130,25 +136,34 @@ class Connection:
     async def run(self) -> None:
         """Serve the client to its end. Raises nothing: whatever goes wrong is this client's alone."""
         SESSION.set(self.id)
+        self._task = asyncio.current_task()
+        try:
+            ending = await self._serve()
+            if ending is not None:
+                await self._end(ending)
+        except Exception:
+            logger.exception("the end of a session failed")
+        finally:
+            self._reception.leave()  # or nobody could have the session again, and who waits for it waits for ever
+            if self._session is not None:
+                # What is left of a connection refers to itself in many places, and so waits for Python's collector of
+                # cycles, minutes perhaps. Megabytes of audio must not.
+                self._session.release()
+
+    async def _serve(self) -> Ending | None:
+        """Serve the client up to its last words; return None if another connection's session has them."""
         try:
             configure = self._codec.opening() or await self._await_configure()
             if await self._reception.carry(configure):
-                return
-            ending = await self._converse(configure)
+                return None
+            return await self._converse(configure)
         except Disconnected:
-            ending = GONE
+            return GONE
         except ProtocolError as error:
-            ending = fatal(error)
+            return fatal(error)
         except Exception:
             logger.exception("session failed")
-            ending = internal()
-        self._publisher.end(self._session.received if self._session else 0)
-        await self._part(ending)
-        self._reception.leave()
-        if self._session is not None:
-            # What is left of a connection refers to itself in many places, and so waits for Python's collector of
-            # cycles, minutes perhaps. Megabytes of audio must not.
-            self._session.release()
+            return internal()
 
     async def _converse(self, configure: Configure) -> Ending:
         """Open the session and run it to its end. Raises what ended it early."""
@@ -227,6 +242,13 @@ class Connection:
         finally:
             self.waiting = False
             self._engine.forget(self.id)
+
+    async def _end(self, ending: Ending) -> None:
+        """Tell viewers and client that it is over."""
+        try:
+            self._publisher.end(self._session.received if self._session else 0)
+        finally:
+            await self._part(ending)
 
     async def _part(self, ending: Ending) -> None:
         """Say the last words and close."""

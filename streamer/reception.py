@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 
 from streamer.journal.records import Entry, Standing
 from streamer.line import Attachment
@@ -94,7 +93,7 @@ class Reception:
             seat = lobby.seat(claim)
             if seat is not None:
                 self._standing = None
-                seat.check(self._codec)
+                seat.check(self._codec, claim)
                 reached = await lobby.reach(seat, claim)
                 if lobby.seat(claim) is seat:
                     await self._attach(seat, claim, reached)
@@ -117,8 +116,13 @@ class Reception:
     async def _dismiss(self, older: Attachment) -> None:
         """Tell the client that was there before that it is not any more."""
         error = taken_over()
-        with suppress(Disconnected):
+        try:
             for message in self._codec.refuse(error):
                 await older.wire.send(message)
             await older.wire.close(*self._codec.closing(error.close, error))
-        older.over.set()
+        except Disconnected:
+            pass
+        except Exception:
+            logger.exception("the older client of a session could not be told")  # which is nothing to the newer one
+        finally:
+            older.over.set()

@@ -34,6 +34,8 @@ class Record:
         self._tail = deque(entries, TAIL)
         self._numbered = entries[-1].number if entries else 0
         self._epoch = journal.epoch
+        self.commits = standing.commits if standing else 0
+        """Id of the last commit."""
         self.settled = standing.settled if standing else 0
         """Sample index up to which the audio is decided, by what is written."""
 
@@ -61,6 +63,7 @@ class Record:
         lasting = [event for event in told if isinstance(event, Commit | Final | Gap)]
         entries = tuple(Entry(number, event) for number, event in enumerate(lasting, self._numbered + 1))
         self._numbered += len(entries)
+        self.commits = max([self.commits, *(entry.commit or 0 for entry in entries)])
         durable = await self._journal.note(Note(self._session, self._hash, settled, entries))
         if self._epoch != self._journal.epoch:  # what was on the disk has gone with the file
             self._epoch = self._journal.epoch

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from streamer.events import Commit, Event, Final, Gap
 from streamer.journal.records import Standing
 from streamer.line import Attachment, Line
+from streamer.protocols.checks import check_most
 from streamer.protocols.commands import Close, Command, ErrorCode, Message, ProtocolError
 from streamer.protocols.native import NativeCodec
 from streamer.protocols.resumption import Claim, Welcome
@@ -34,15 +35,16 @@ class Seat:
         """Let a session go on where the journal leaves it, or, if its last lines were lost, where the client has it."""
         settled = max(standing.settled, self._codec.covered(claim))
         self._codec.begin_at(settled)
-        commits = max(standing.commits, claim.have)
+        commits = self.record.commits = max(standing.commits, claim.have)
         session.begin_at(settled, utterances=standing.utterances, commits=commits)
         told = standing.open_utterance()
         if told:
             text = "".join(commit.text for commit in told)
             session.close_utterance(Final(told[0].utterance, text, told[0].start, settled, language))
 
-    def check(self, codec: NativeCodec) -> None:
-        """Raise ProtocolError if a client that comes back sends its audio in another way."""
+    def check(self, codec: NativeCodec, claim: Claim) -> None:
+        """Raise ProtocolError if a client that comes back sends its audio in another way, or has what was not said."""
+        check_most("resume.have", claim.have, self.record.commits)
         if not self._codec.alike(codec):
             complaint = "a session must be resumed with the sample_rate, encoding and channels that it was begun with"
             raise ProtocolError(ErrorCode.BAD_VALUE, complaint, Close.NOT_ALLOWED)

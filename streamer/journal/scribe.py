@@ -140,23 +140,24 @@ class Scribe:
         while len(self._kept) > MOST_KEPT:
             self._kept.popleft()
             self.dropped += 1
-        stands = self._write() if self._kept else True
+        refused: list[Write] = []
+        stands = self._write(refused) if self._kept else True
         for item in writers:
-            item.answer(stands)
+            item.answer(stands and not any(item.work is write for write in refused))
         if writers and stands and self._database is not None and self._too_large(self._database):
             self._tidy()
         for item in items:
             if isinstance(item.work, Query):
                 item.answer(self._find(item.work))
 
-    def _write(self) -> bool:
-        """Write everything that waits in one transaction; say whether it stands."""
+    def _write(self, refused: list[Write]) -> bool:
+        """Write everything that waits in one transaction; say whether it stands, and add what the journal refuses."""
         begun = time.perf_counter()
         try:
             database = self._opened()
             database.execute("BEGIN IMMEDIATE")
             try:
-                self._apply(database)
+                self._apply(database, refused)
                 database.execute("COMMIT")
             except BaseException:
                 if database.in_transaction:
@@ -172,7 +173,7 @@ class Scribe:
         self.failing = False
         return True
 
-    def _apply(self, database: sqlite3.Connection) -> None:
+    def _apply(self, database: sqlite3.Connection, refused: list[Write]) -> None:
         for write in tuple(self._kept):
             database.execute("SAVEPOINT step")
             try:
@@ -184,6 +185,7 @@ class Scribe:
                 database.execute("ROLLBACK TO step")
                 logger.exception("a write that the journal cannot take is dropped")
                 self.dropped += 1
+                refused.append(write)
             database.execute("RELEASE step")
 
     def _find(self, query: Query) -> Standing | SilentError | None:
@@ -248,7 +250,7 @@ class Scribe:
     def _tidy(self) -> None:
         """Forget what is too old or too much; a little at a time."""
         if self._kept:
-            self._write()
+            self._write([])
         try:
             database = self._opened()
             self._doom(database)

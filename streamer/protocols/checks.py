@@ -39,6 +39,12 @@ def check_range(name: str, value: int, low: int, high: int) -> None:
         raise refuse(f"{name} must be in [{low}, {high}], got {value}")
 
 
+def check_most(name: str, value: int, most: int) -> None:
+    """Raise ProtocolError for a value, of any size, that is larger than `most`."""
+    if value > most:
+        raise refuse(f"{name} must be at most {most}, got {shorten(str(value))}")
+
+
 def check_choice(name: str, value: str, allowed: Sequence[str]) -> None:
     """Raise ProtocolError unless `value` is one of `allowed`."""
     if value not in allowed:

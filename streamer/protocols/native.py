@@ -17,6 +17,7 @@ from streamer.protocols.checks import (
     check_hotwords,
     check_languages,
     check_length,
+    check_most,
     check_range,
     readable_audio,
     shorten,
@@ -34,7 +35,7 @@ from streamer.protocols.commands import (
     Stop,
 )
 from streamer.protocols.native_messages import message_of, text
-from streamer.protocols.resumption import Claim, Offsets, Welcome, claimed
+from streamer.protocols.resumption import MOST, Claim, Offsets, Welcome, claimed
 
 MAX_PROMPT_CHARACTERS = 2_000
 """Several times what fits into the decoder's 223 prompt tokens."""
@@ -165,6 +166,8 @@ class NativeCodec:
         check_length("prompt", start.prompt, MAX_PROMPT_CHARACTERS)
         check_hotwords(start.hotwords)
         check_languages(start.language, start.languages, self._languages)
+        for name in ("have", "covered", "first") if start.resume is not None else ():
+            check_most(f"resume.{name}", getattr(start.resume, name), MOST)
         self._format = start.encoding, start.sample_rate, start.channels
         self._offsets = Offsets(start.sample_rate)
         self._audio = AudioDecoder(Encoding(start.encoding), start.sample_rate, start.channels)

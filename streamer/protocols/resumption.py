@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from model.types import SAMPLE_RATE
 from streamer.protocols import messages
 
+MOST = 2**48
+"""Frames and commits that a client may claim: a hundred years and more, and every number made of it fits everywhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:

@@ -21,8 +21,11 @@ from websockets.exceptions import ConnectionClosed
 from model.types import SAMPLE_RATE, Samples
 from streamer.config import Config, JournalConfig, ServerConfig
 from streamer.journal.scribe import Item, Scribe
+from streamer.protocols.commands import Message
 from streamer.protocols.resumption import Offsets
 from streamer.server import Server
+from streamer.watching.broadcast import Broadcast
+from streamer.wire import Wire
 from tests.streamer.harness import Heard, connected, get, listen, running, s16, sentence, until, until_heard
 
 WORDS = [[1, 2, 3, 4], [5, 6], [7, 8, 9], [10, 11, 12, 13, 14]]
@@ -474,3 +477,115 @@ async def test_a_client_that_comes_back_after_the_journal_was_lost_can_come_back
         await client.finish(socket)
 
     assert client.said == " ".join(TEXTS)
+
+
+@pytest.mark.parametrize("name", ["have", "covered", "first"])
+@pytest.mark.parametrize(
+    "value", [2**48 + 1, 10**19, 10**400], ids=["a little", "too much for a journal", "for a float"]
+)
+async def test_a_claim_that_cannot_be_is_refused_and_costs_nobody_anything(name, value):
+    client = Client()
+    async with running() as server:
+        async with client.on(server) as socket:
+            await client.push(socket, 20_000)
+            socket.transport.abort()
+        async with connected(server) as socket:
+            start = client.start()
+            start["resume"] |= {name: value}
+            await socket.send(json.dumps(start))
+            heard = await listen(socket)
+        assert (heard.kinds, heard.code, heard.messages[0]["code"]) == (["error"], 1008, "bad_value")
+        assert f"resume.{name} must be at most {2**48}, got {str(value)[:80]}" in heard.messages[0]["message"]
+        async with client.on(server) as socket:
+            await client.finish(socket)
+    assert client.finals == TEXTS
+
+
+async def test_a_client_cannot_have_more_than_was_said():
+    client = Client()
+    async with running() as server, client.on(server) as socket:
+        await client.push(socket, 20_000)
+        await client.take(socket, "commit", 1)
+        async with connected(server) as other:
+            start = client.start()
+            start["resume"]["have"] = 1_000
+            await other.send(json.dumps(start))
+            heard = await listen(other)
+        await client.finish(socket)
+    assert heard.messages[0]["message"].startswith("resume.have must be at most ")
+    assert (client.finals, client.heard.code) == (TEXTS, 1000)
+
+
+async def test_a_stream_may_go_on_after_the_longest_gap_there_is(tmp_path):
+    client = Client()
+    async with running(config=journalled(tmp_path)) as server:
+        async with client.on(server) as socket:
+            await client.push(socket, 20_000)
+            socket.transport.abort()
+        async with client.on(server, first=2**48) as socket:
+            assert client.sent == 2**48
+            await socket.send(client.audio)
+            await socket.send('{"type": "stop"}')
+            client.sent += len(SPEECH)
+            await client.take(socket)
+        assert await get(server, f"/v1/sessions/{client.ready['session']}.vtt")
+        assert server.journal.dropped == 0
+        assert not server._lobby._seats
+    assert client.heard.of("gap")[-1]["end"] == 2**48 / SAMPLE_RATE
+    assert client.finals[-4:] == TEXTS
+    assert {message["durable"] for message in client.heard.of("commit")} == {True}
+
+
+async def test_a_session_whose_end_fails_is_found_in_the_journal_and_holds_nobody(monkeypatch, caplog):
+    client = Client()
+    end = Broadcast.end
+
+    def failing(self: Broadcast, ended: str, audio: int) -> None:
+        del self, ended
+        monkeypatch.setattr(Broadcast, "end", end)
+        raise OverflowError(f"a fault of ours at {audio}")
+
+    async with running() as server, client.on(server) as first:
+        await client.push(first, 20_000)
+        await client.take(first, "commit", 1)
+        monkeypatch.setattr(Broadcast, "end", failing)
+        async with client.on(server) as socket:
+            await socket.send("nonsense")
+            await client.take(socket)
+        assert client.heard.code == 1007
+        await until(lambda: not server.admission._connections)
+        assert not server._lobby._seats
+        async with client.on(server) as socket:
+            await client.finish(socket)
+    assert "a fault of ours" in caplog.text
+    assert client.said == " ".join(TEXTS)
+
+
+async def test_an_older_client_that_cannot_be_told_is_nothing_to_the_newer_one(monkeypatch, caplog):
+    older, newer = Client(), Client()
+    async with running() as server, older.on(server) as first:
+        await older.push(first, 20_000)
+        await older.take(first, "commit")
+        [connection] = server.admission._connections
+        monkeypatch.setattr(connection._wire._current, "wire", Unspeakable(connection._wire._current.wire))
+        newer.ready, newer.acked, newer.heard.messages = older.ready, older.acked, [*older.heard.messages]
+        async with newer.on(server) as second:
+            await newer.finish(second)
+        await until(lambda: not server.admission._connections)
+    assert newer.finals == TEXTS
+    assert "a fault of ours" in caplog.text
+
+
+class Unspeakable:
+    """A wire that fails when a client is told that another one has come."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def send(self, message: Message) -> None:
+        if "taken_over" in str(message):
+            raise RuntimeError("a fault of ours")
+        await self._wire.send(message)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wire, name)

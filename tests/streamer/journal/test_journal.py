@@ -138,7 +138,8 @@ async def test_whatever_goes_wrong_in_the_journal_whoever_waits_is_answered(path
 async def test_an_entry_that_contradicts_the_journal_harms_no_other_session(path):
     async with opened(path) as journal:
         await journal.note(note(1, text="first"))
-        await asyncio.gather(journal.note(note(1, text="second")), journal.note(note(1, "t")))
+        stands = await asyncio.gather(journal.note(note(1, text="second")), journal.note(note(1, "t")))
+        assert stands == [False, True]
         assert texts(await journal.find("s")) == ["first"]
         assert texts(await journal.find("t")) == ["w1"]
         assert journal.dropped == 1
