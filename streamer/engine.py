@@ -28,13 +28,12 @@ from model.choice import best
 from model.types import DecodeRequest, Hypothesis, Recognizer
 from streamer.batch import Batch, BatchBound, EngineObserver
 from streamer.device import Device, DeviceLost, DeviceThread, RemoteRecognizer
+from streamer.health import Health
 from streamer.lanes import Lane, Lanes, RequestSource, Ticket
 from streamer.suspects import Suspects
 
 logger = logging.getLogger(__name__)
 
-FAILURES_UNTIL_UNREADY = 3
-"""Batches in a row of which every row failed, after which recognition counts as not happening."""
 MOST_ATTEMPTS = 16
 """At one request; a recognizer that still has not settled is taken at its best word."""
 
@@ -82,7 +81,8 @@ class Engine:
         self._tickets: set[Ticket] = set()
         self._departed: list[str] = []
         self._wake = asyncio.Event()
-        self._failures = 0
+        self._health = Health()
+        self._doubt = asyncio.Event()
         self._running = False
         self.batches = 0
         """Batches finished since the start: progress, for the watchdog."""
@@ -90,7 +90,7 @@ class Engine:
     @property
     def ready(self) -> bool:
         """Whether recognition is happening."""
-        return self._running and self._failures < FAILURES_UNTIL_UNREADY
+        return self._running and self._health.happens
 
     @property
     def idle(self) -> bool:
@@ -121,6 +121,10 @@ class Engine:
             return await ticket.answer
         finally:
             self._tickets.remove(ticket)
+
+    async def doubted(self) -> None:
+        """Wait until it is in doubt whether recognition happens, which a trial settles."""
+        await self._doubt.wait()
 
     def forget(self, stream: str) -> None:
         """Let the recognizer drop what it keeps for a stream, before the next batch."""
@@ -252,7 +256,7 @@ class Engine:
         if isinstance(answers[0], ShunnedError):
             return
         good = tuple(answer for answer in answers if isinstance(answer, Hypothesis))
-        self._failures = 0 if good else self._failures + 1
+        self._judge(requests, well=bool(good))
         self.batches += 1
         if not good:
             return
@@ -262,6 +266,16 @@ class Engine:
         due = sum(ticket.deadline <= began and not ticket.background for ticket in tickets) / len(tickets)
         for observer in self._observers:
             observer.batch_done(Batch(lane, good, now - began, waits, due))
+
+    def _judge(self, requests: list[DecodeRequest], *, well: bool) -> None:
+        """Take note of whether something came of a batch, for whoever asks whether recognition happens."""
+        if well:
+            self._health.answer()
+            self._doubt.clear()
+            return
+        self._health.fail(requests[0].stream)
+        if self._health.doubtful:
+            self._doubt.set()
 
     def _deliver(self, ticket: Ticket, answer: Hypothesis | EngineError) -> None:
         """Hand out an answer, or ask for the next attempt; whoever has gone meanwhile gets none."""

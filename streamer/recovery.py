@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from time import monotonic
 
+from streamer.device import DeviceLost
 from streamer.engine import Engine, EngineError
 from streamer.events import Warned
 from streamer.trial import prove
@@ -13,7 +14,7 @@ from streamer.worker.causes import Cause, Loss
 from streamer.worker.supervisor import Supervisor
 
 RETRY_S = 5.0
-"""Between attempts to recognise anything, once everything has failed."""
+"""Between two trials: a stream all of whose requests fail asks for one again and again."""
 MEMORY_PAUSE_S = 60.0
 """No new streams for as long after a recognizer ran out of memory."""
 RESTARTED = Warned("engine_restarted", "recognition is started again; captions go on where they were")
@@ -48,20 +49,24 @@ class Recovery:
         """Whether, as far as is known, one more stream would not be one too many."""
         return self._clock() >= self._closed_until
 
+    @property
+    def mends(self) -> bool:
+        """Whether what fails is in a process of its own, which is replaced: to end the daemon would mend no more."""
+        return self._supervisor is not None
+
     async def run(self) -> None:
-        """Find out whether recognition works again after it did not: nobody else is let in to try.
+        """Find out, whenever it is in doubt, whether recognition happens: at once, and nobody else is let in to try.
 
         Where it does not, and runs in a process of its own, that is replaced.
         """
         while True:
-            await asyncio.sleep(RETRY_S)
-            if self._engine.ready:
-                continue
+            await self._engine.doubted()
             try:
                 await prove(self._engine)
-            except EngineError:  # the engine has logged it
-                if self._supervisor is not None:
+            except EngineError as error:  # the engine has logged it
+                if self._supervisor is not None and not isinstance(error.__cause__, DeviceLost):
                     self._supervisor.renew("every request failed")
+            await asyncio.sleep(RETRY_S)
 
     def _lose(self, loss: Loss) -> None:
         if loss.cause is Cause.MEMORY:

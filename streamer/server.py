@@ -241,11 +241,11 @@ class Server:
             task.cancel()
 
     def _recognizing(self) -> bool:
-        return self._warm and self._alive() and self._recovery.serving
+        return self._warm and self.engine.ready and self._recovery.serving and not self._stalls.stalled()
 
     def _alive(self) -> bool:
         """Whether the daemon does its work; asked from the event loop, so a stuck loop does not ask."""
-        return self.engine.ready and not self._stalls.stalled()
+        return (self.engine.ready or self._recovery.mends) and not self._stalls.stalled()
 
     async def _warm_up(self) -> None:
         """Decode before anybody is let in. Raises EngineError if the model cannot."""

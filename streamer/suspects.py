@@ -8,7 +8,8 @@ long as it lasts, after the others, and has one device to lose at a time; after 
 more, for every device it loses costs everybody seconds.
 
 A device may also be lost for no fault of a request (the kernel short of memory kills what is largest), several times in
-a row on a bad day; hence not at the first time.
+a row on a bad day; hence not at the first time. And it may be away for minutes, in which whoever speaks loses it. That
+is told by a trial, which is silence (`health.py`): if it is guilty of losing the device, nobody is, nor was before.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from streamer.dialogue import FAILURES_UNTIL_GAP
+from streamer.health import TRIAL
 
 MOST_LOST = 2
 """Devices that a request may lose alone."""
@@ -59,6 +61,9 @@ class Suspects:
         self._alone[stream] += 1
         if self._alone[stream] < (1 if self._is_convict(stream) else MOST_LOST):
             return False
+        if stream == TRIAL:
+            self._pardon()
+            return True
         self._convictions[stream] += 1
         del self._alone[stream]
         return True
@@ -67,6 +72,10 @@ class Suspects:
         """Drop what is known of a stream that has ended."""
         for known in (self._lost, self._alone, self._convictions):
             known.pop(stream, None)
+
+    def _pardon(self) -> None:
+        for known in (self._lost, self._alone, self._convictions):
+            known.clear()
 
     def _is_suspect(self, stream: str) -> bool:
         return bool(self._lost[stream]) or self._is_convict(stream)

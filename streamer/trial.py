@@ -9,8 +9,8 @@ import numpy as np
 
 from model.types import SAMPLE_RATE, DecodeRequest, Samples
 from streamer.engine import Engine
+from streamer.health import TRIAL
 
-STREAM = "warm-up"
 SILENCE: Samples = np.zeros(SAMPLE_RATE, dtype=np.float32)
 NOISE_S, NOISE_LEVEL = 6.0, 0.01
 """Length and root mean square of the noise: a window of usual length, of faint sound that no gate takes for silence."""
@@ -28,19 +28,18 @@ class Trial:
 
     def next_request(self) -> DecodeRequest:
         """Return the request."""
-        return DecodeRequest(STREAM, 0, self._audio, final=True)
+        return DecodeRequest(TRIAL, 0, self._audio, final=True)
 
 
 async def prove(engine: Engine) -> None:
     """See that something is recognised. Raises EngineError if it is not.
 
-    Whatever comes of it, nothing is held against the next trial: while a device is away, every trial loses it, and the
-    one that comes when it is back must not be shunned for that (`suspects.py`).
+    Whatever comes of it, nothing is held against the next trial.
     """
     try:
         await engine.transcribe(Trial(SILENCE))
     finally:
-        engine.forget(STREAM)
+        engine.forget(TRIAL)
 
 
 async def warm_up(engine: Engine, clock: Callable[[], float] = monotonic) -> float:
@@ -53,5 +52,5 @@ async def warm_up(engine: Engine, clock: Callable[[], float] = monotonic) -> flo
     began = clock()
     await engine.transcribe(Trial(noise))
     seconds = clock() - began
-    engine.forget(STREAM)
+    engine.forget(TRIAL)
     return seconds

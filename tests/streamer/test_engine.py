@@ -15,6 +15,7 @@ from model.types import DecodeRequest, Hypothesis
 from streamer.batch import Batch
 from streamer.device import DeviceLost
 from streamer.engine import MOST_ATTEMPTS, Engine, EngineError
+from streamer.health import FAILURES_UNTIL_DOUBT, TRIAL
 from streamer.lanes import Lane
 from streamer.suspects import MOST_CONVICTIONS, MOST_LOST
 from tests.fakes import LevelRecognizer, speak
@@ -124,15 +125,33 @@ async def test_one_streams_failure_is_its_own():
         assert engine.ready
 
 
-async def test_repeated_failure_of_everything_makes_the_engine_unready_until_something_works():
-    async with running(Engine(Poisoned(), 8)) as engine:
-        for _ in range(3):
+async def test_a_stream_all_of_whose_requests_fail_makes_a_trial_due_and_nobody_unready():
+    async with running(Engine(Poisoned(), 8)) as engine, asyncio.timeout(20):
+        for _ in range(FAILURES_UNTIL_DOUBT):
             with pytest.raises(EngineError):
                 await engine.transcribe(Source("poison"))
+        await engine.doubted()
+
+        assert engine.ready
+
+
+async def test_a_trial_that_fails_makes_the_engine_unready_until_something_works():
+    class Ill(LevelRecognizer):
+        def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
+            if batch[0].stream == TRIAL:
+                raise RuntimeError("illegal memory access")
+            return super().transcribe(batch)
+
+    async with running(Engine(Ill(), 8)) as engine, asyncio.timeout(20):
+        with pytest.raises(EngineError):
+            await engine.transcribe(Source(TRIAL))
         assert not engine.ready
+        await engine.doubted()
         await engine.transcribe(Source("a"))
 
         assert engine.ready
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(engine.doubted(), 0)
 
 
 async def test_whoever_leaves_the_line_is_not_decoded():

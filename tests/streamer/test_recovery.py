@@ -11,6 +11,7 @@ from model.types import DecodeRequest, Hypothesis, ModelCard
 from streamer import recovery
 from streamer.device import DeviceLost, RemoteDevice
 from streamer.engine import Engine, EngineError
+from streamer.health import TRIAL
 from streamer.recovery import Recovery
 from streamer.suspects import MOST_CONVICTIONS, MOST_LOST
 from streamer.trial import SILENCE, warm_up
@@ -27,6 +28,7 @@ class Child:
 
     def __init__(self) -> None:
         self.away = False
+        self.failing: set[str] = set()
         self.renewed = 0
         self.asked: list[str] = []
 
@@ -38,6 +40,8 @@ class Child:
         self.asked += [request.stream for request in batch]
         if self.away:
             raise DeviceLost("out of memory")
+        if self.failing.intersection(request.stream for request in batch):
+            raise ValueError("a bug")
         return [Hypothesis(request.start, request.end, (), "en", final=request.final) for request in batch]
 
     async def forget(self, stream: str) -> None:
@@ -88,6 +92,7 @@ def test_a_device_that_was_away_for_minutes_is_found_again_when_it_is_back():
             child.away = True
             for number in range(3):
                 await ask(engine, f"talker {number}")
+            await asyncio.sleep(recovery.RETRY_S)
             assert not engine.ready
             await asyncio.sleep(2 * MOST_CONVICTIONS * MOST_LOST * recovery.RETRY_S)
             child.away, child.renewed = False, 0
@@ -95,5 +100,61 @@ def test_a_device_that_was_away_for_minutes_is_found_again_when_it_is_back():
 
             assert engine.ready
             assert not child.renewed, "it is well"
+
+    run(play())
+
+
+def test_who_spoke_while_the_device_was_away_is_not_blamed_for_it():
+    async def play() -> None:
+        child = Child()
+        async with recovering(child) as engine:
+            child.away = True
+            for _ in range(MOST_CONVICTIONS):
+                await ask(engine, "talker")
+            await asyncio.sleep(2 * recovery.RETRY_S)
+            child.away = False
+
+            assert isinstance(await ask(engine, "talker"), Hypothesis)
+
+    run(play())
+
+
+def test_a_stream_all_of_whose_requests_fail_closes_the_door_to_nobody_and_costs_no_process():
+    async def play() -> None:
+        child = Child()
+        child.failing = {"poison"}
+        ready = []
+        async with recovering(child) as engine:
+            for _ in range(200):
+                await ask(engine, "poison")
+                await ask(engine, "poison")
+                ready.append(engine.ready)
+                await asyncio.sleep(0.4)
+
+        assert all(ready)
+        assert not child.renewed
+        trials = 200 * 0.4 / recovery.RETRY_S + 1
+        assert child.asked.count(TRIAL) <= 2 + 2 * trials, (
+            "nor much of the device's time: each trial, and once more alone"
+        )
+
+    run(play())
+
+
+def test_where_everything_fails_a_lone_streams_failures_are_enough_to_find_out_at_once():
+    async def play() -> None:
+        child = Child()
+        async with recovering(child) as engine:
+            child.failing = {"talker", TRIAL}
+            began = asyncio.get_running_loop().time()
+            while engine.ready:
+                await ask(engine, "talker")
+                await asyncio.sleep(0.2)
+
+            assert asyncio.get_running_loop().time() - began < 1
+            assert child.renewed == 1
+            child.failing = set()
+            await asyncio.sleep(2 * recovery.RETRY_S)
+            assert engine.ready
 
     run(play())

@@ -371,13 +371,19 @@ async def test_metrics_tell_the_interval_the_load_and_who_waits(gated: GatedReco
 
 async def test_streams_are_refused_while_recognition_does_not_work() -> None:
     class Broken(LevelRecognizer):
+        broken = False
+
         def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
-            if batch[0].stream == "warm-up":
+            if not self.broken:
                 return super().transcribe(batch)
             raise RuntimeError("the device is gone")
 
-    async with running(recognizer=Broken()) as server:
+    recognizer = Broken()
+    async with running(recognizer=recognizer) as server:
+        recognizer.broken = True
         failing = await transcribe(server, s16(np.concatenate([sentence(n) for n in range(4)])))
+        await until(lambda: not server.engine.ready)
+        assert not server._alive(), "a new process would mend it"
         status, _ = await get(server, "/readyz")
         refused = await transcribe(server, s16(SPEECH))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from streamer.health import TRIAL
 from streamer.suspects import MOST_CONVICTIONS, MOST_LOST, Suspects
 
 
@@ -63,6 +64,17 @@ def test_a_stream_that_goes_on_losing_devices_is_not_tried_any_more():
         convict(suspects, "a")
 
     assert suspects.is_shunned("a")
+
+
+def test_when_silence_loses_the_device_nobody_was_guilty_of_it_before():
+    suspects = Suspects()
+    for _ in range(MOST_CONVICTIONS):
+        convict(suspects, "a")
+    suspects.accuse(["b"])
+    convict(suspects, TRIAL)
+
+    assert not suspects.is_shunned("a")
+    assert suspects.divide(["a", "b", TRIAL]) == [[0, 1, 2]]
 
 
 def test_nothing_is_kept_of_a_stream_that_has_ended():

@@ -16,7 +16,7 @@ from streamer.worker.causes import Cause
 from streamer.worker.supervisor import Supervisor
 from tests.faulty.speaker import Speaker
 from tests.faulty.verdict import Verdict
-from tests.streamer.harness import get, metric, running
+from tests.streamer.harness import get, metric, running, until
 from tests.streamer.worker.processes import children
 
 
@@ -119,6 +119,19 @@ async def test_a_process_in_which_everything_fails_is_replaced(monkeypatch):
     assert supervisor.restarts == {Cause.FAILING: 1}
     assert speaker.verdict.sound
     assert speaker.verdict.in_gaps < len(speaker.said)
+
+
+async def test_while_every_process_fails_nobody_is_let_in_and_those_inside_are_not_ended_for_it(monkeypatch):
+    monkeypatch.setattr(recovery, "RETRY_S", 0.05)
+    async with daemon("raise@after=0*") as (server, supervisor):
+        speaker = Speaker(1, [6] * 4)
+        await speak(server, speaker)
+        await until(lambda: not server.engine.ready)
+
+        assert (await get(server, "/readyz"))[0] == 503
+        assert server._alive(), "another daemon would do no better, and cost them their sessions"
+        assert supervisor.restarts[Cause.FAILING]
+    assert speaker.close_code == 1000
 
 
 async def test_kills_at_random_moments_lose_double_and_change_no_word():
