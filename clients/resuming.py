@@ -23,6 +23,7 @@ import msgspec
 
 from clients.backoff import Backoff
 from clients.connection import ConnectionLost, FromServer, Stream, StreamError, Unreachable, dial, encoded
+from clients.flushes import Flushes
 from clients.prospects import Prospects
 from clients.receipts import Receipts
 from clients.ring import Ring
@@ -73,11 +74,11 @@ class ResumingStream:
         self._ring = Ring(self._frame_bytes, RING_S * rate)
         self._receipts = Receipts(rate)
         self._messages: asyncio.Queue[FromServer | Exception] = asyncio.Queue(QUEUED_MESSAGES)
+        self._news: deque[FromServer] = deque()  # taken and not in the queue yet: what one message of the server brings
         self._work = asyncio.Event()  # something may have to be sent
         self._room = asyncio.Event()  # the ring may have room
         self._next = 0  # the frame to send next
-        self._flushes: deque[tuple[int, str]] = deque()  # not answered yet: where, and their markers
-        self._flushed = 0  # of them, sent over this connection
+        self._flushes = Flushes()
         self._stopping = self._stopped = self._heartbeat = self._over = False
         self._resumable = False
         self._prospects = Prospects()
@@ -98,7 +99,7 @@ class ResumingStream:
 
     async def flush(self, marker: str = "") -> None:
         """Ask for everything sent so far to be decided; a `Flushed` with this id follows."""
-        self._flushes.append((self._ring.end, marker))
+        self._flushes.add(self._ring.end, marker)
         self._work.set()
 
     async def stop(self) -> None:
@@ -123,6 +124,7 @@ class ResumingStream:
             while failure is not None:
                 failure = await self._return(failure, dial_again)
         except (ConnectionLost, Unreachable, StreamError) as error:
+            await self._hand_on()
             await self._messages.put(error)
         finally:
             self._over = True
@@ -136,7 +138,7 @@ class ResumingStream:
         self._notice(f"connection lost ({failure}): trying again")
         while True:
             if isinstance(failure, StreamError) and failure.code == "resume_unknown":
-                await self._begin_anew()
+                self._begin_anew()
             else:
                 await asyncio.sleep(backoff.wait())
             try:
@@ -165,15 +167,14 @@ class ResumingStream:
         resume = messages.Resume(ready.session, ready.resume_token, ready.epoch, *known)
         return msgspec.structs.replace(self._start, resume=resume)
 
-    async def _begin_anew(self) -> None:
+    def _begin_anew(self) -> None:
         """Let another session take up what is in the ring; say what is not."""
         final = self._receipts.close_utterance()
         if final is not None:
-            await self._messages.put(final)
+            self._news.append(final)
         covered, kept = self._receipts.covered, self._ring.start
         if kept > covered:
-            gap = self._receipts.lost(covered, kept, "lost while the connection was down")
-            await self._messages.put(gap)
+            self._news.append(self._receipts.lost(covered, kept, "lost while the connection was down"))
         begun = max(covered, kept)
         self._ring.let_go(begun)
         self._receipts.begin_anew(begun)
@@ -186,7 +187,8 @@ class ResumingStream:
         resume_from = 0 if isinstance(ready.resume_from, msgspec.UnsetType) else ready.resume_from
         self._resumable = not isinstance(ready.resume_token, msgspec.UnsetType)
         self._next = min(begun + resume_from, self._ring.end)
-        self._flushed, self._stopped = 0, False
+        self._flushes.begin_anew()
+        self._stopped = False
         async with asyncio.TaskGroup() as tasks:
             sending = tasks.create_task(self._send(stream))
             taking = tasks.create_task(self._take_all(stream))
@@ -201,6 +203,7 @@ class ResumingStream:
 
     async def _take_all(self, stream: Stream) -> Exception | None:
         try:
+            await self._hand_on()  # what the end of the connection before kept from it
             async for message in stream:
                 if isinstance(message, messages.Done) and not await self._is_last(message, stream):
                     return ConnectionLost("the server is restarting")
@@ -218,18 +221,27 @@ class ResumingStream:
         return self._stopped and await stream.close_code() == NORMAL
 
     async def _take(self, message: FromServer) -> None:
-        if isinstance(message, messages.Flushed) and self._flushes:
-            self._flushes.popleft()
-            self._flushed = max(0, self._flushed - 1)
-        if isinstance(message, messages.Done):  # the answers were lost, and everything is decided now
-            while self._flushes:
-                await self._messages.put(messages.Flushed(self._flushes.popleft()[1]))
-        shown = self._receipts.take(message)
+        shown: FromServer | None
+        match message:
+            case messages.Flushed():
+                shown = self._flushes.answer(message)
+            case messages.Done():  # answers that were lost may not come again
+                self._news.extend(self._flushes.answer_all())
+                shown = self._receipts.take(message)
+            case _:
+                shown = self._receipts.take(message)
         if shown is not None:
-            await self._messages.put(shown)
+            self._news.append(shown)
         self._ring.let_go(self._receipts.covered)
         self._work.set()
         self._room.set()
+        await self._hand_on()
+
+    async def _hand_on(self) -> None:
+        """Queue the news. What was taken is not sent again, so whoever is cancelled here leaves the rest for later."""
+        while self._news:
+            await self._messages.put(self._news[0])
+            self._news.popleft()
 
     async def _send(self, stream: Stream) -> bool:
         """Send what is to be sent; return False when the connection ends, True if audio has left the ring unsent."""
@@ -243,12 +255,11 @@ class ResumingStream:
 
     async def _send_some(self, stream: Stream) -> bool:
         """Send the next thing, if there is one; say whether there was."""
-        markers = list(self._flushes)[self._flushed :]
-        if markers and markers[0][0] <= self._next:
-            self._flushed += 1
-            await stream.flush(markers[0][1])
+        flush = self._flushes.frame
+        if flush is not None and flush <= self._next:
+            await stream.flush(self._flushes.send())
             return True
-        upto = min([self._ring.end, *(frame for frame, _ in markers[:1])])
+        upto = self._ring.end if flush is None else flush
         if self._resumable:
             upto = min(upto, self._receipts.covered + self._in_flight)
         if upto > self._next:

@@ -42,6 +42,19 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clients.backoff.STEPS_S", (0.0, 0.001, 0.01))
 
 
+class Held(LevelRecognizer):
+    """Recognises nothing before it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+
+    def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
+        if batch[0].stream != "warm-up":
+            assert self.free.wait(30)
+        return super().transcribe(batch)
+
+
 @dataclass
 class Shown:
     """What a user sees."""
@@ -249,16 +262,49 @@ async def test_a_flush_is_answered_although_the_connection_was_lost_before():
     assert shown.messages.count(messages.Flushed("here")) == 1
 
 
+async def test_a_flush_that_is_answered_twice_is_shown_once_and_answers_no_other():
+    shown, recognizer = Shown(), Held()
+    async with running(recognizer=recognizer) as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+        reading = asyncio.ensure_future(show(stream, shown))
+        await stream.send_audio(SPEECH[:20_000])
+        await stream.flush("same")
+        [connection] = server.admission._connections
+        await until(lambda: connection._session is not None and connection._session._agenda.deferred == 1)
+        proxy.reset()
+        await until(lambda: shown.notices[-1:] == ["connected again"])
+        await until(lambda: connection._session._agenda.deferred == 2)  # the same flush: the server has it twice
+        recognizer.free.set()
+        await until(lambda: messages.Flushed("same") in shown.messages)
+        await stream.send_audio(SPEECH[20_000:])
+        await stream.flush("same")
+        await until(lambda: shown.messages.count(messages.Flushed("same")) == 2)
+        assert len(shown.commits) > len(WORDS[0])
+        assert stream._next == len(SPEECH), "the second answer is to the second flush, which comes after everything"
+        await stream.stop()
+        await reading
+    assert [one.id for one in shown.messages if isinstance(one, messages.Flushed)] == ["same", "same"]
+
+
+async def test_a_reader_that_is_slow_loses_no_text_when_the_connection_is_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(resuming, "QUEUED_MESSAGES", 2)
+    shown = Shown()
+    options = {"live": True, "partials": False}
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown, **options) as stream:
+        await stream.send_audio(SPEECH[:30_000])
+        queue = stream._messages._queue  # type: ignore[attr-defined]
+        # One is counted as had, and there is no room for it.
+        await until(lambda: stream._receipts.commit > sum(isinstance(one, messages.Commit) for one in queue))
+        await stream.send_audio(np.zeros(80 * SAMPLE_RATE, np.float32))
+        await until(lambda: bool(shown.notices))
+        assert "too far behind" in shown.notices[0]
+        await stream.stop()
+        await show(stream, shown)
+    assert [commit.id for commit in shown.commits] == list(range(1, len(shown.commits) + 1))
+    assert shown.said == "w1 w2 w3 w4"
+
+
 @pytest.mark.parametrize("rest", [b"", b"\0"], ids=["whole frames", "half a frame"])
 async def test_a_stop_that_the_server_had_is_sent_again_and_answered(rest: bytes):
-    class Held(LevelRecognizer):
-        free = threading.Event()
-
-        def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
-            if batch[0].stream != "warm-up":
-                assert self.free.wait(30)
-            return super().transcribe(batch)
-
     shown, recognizer = Shown(), Held()
     async with running(recognizer=recognizer) as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
         reading = asyncio.ensure_future(show(stream, shown))
