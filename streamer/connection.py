@@ -245,6 +245,7 @@ class Connection:
 
     async def _end(self, ending: Ending) -> None:
         """Tell viewers and client that it is over."""
+        self._reception.close()
         try:
             self._publisher.end(self._session.received if self._session else 0)
         finally:

@@ -1,7 +1,7 @@
 """A wire that outlives its sockets: a session that can be resumed hangs on this one.
 
-While no client is there, what is sent goes nowhere (it is in the journal, or it would be out of date by then) and
-`receive` waits for the client to come back, as long as it may. A newer client takes the place of an older one at once,
+While no client is there, what is sent goes nowhere (it is in the journal, or it would be out of date by then), and
+`await_client` waits for it to come back, as long as it may. A newer client takes the place of an older one at once,
 also of one that is dead and does not know it.
 """
 
@@ -27,6 +27,8 @@ class Attachment:
     """What it has of the session; None for the one that began it."""
     reached: tuple[Entry, ...] = ()
     """What was told for good, as far back as the client needs it, until it was told."""
+    answered: bool = False
+    """Whether the session has turned to it, or to a newer one."""
     over: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the wire is not needed any more."""
 
@@ -64,6 +66,7 @@ class Line(Wire):
         The wire is in use until the attachment is over; whoever attaches ends the one that is replaced.
         """
         older = self._arrival or self._current
+        older.answered = True
         replaced = older if self.attached else None
         self._arrival = Attachment(wire, claim, reached)
         self._speaking = False
@@ -78,6 +81,7 @@ class Line(Wire):
         """Turn to the newest client; it is sent nothing before `open`."""
         if self._arrival is not None:
             self._current, self._arrival = self._arrival, None
+        self._current.answered = True
         self._arrived.clear()
         return self._current
 
@@ -97,16 +101,32 @@ class Line(Wire):
             attachment.over.set()
 
     async def receive(self) -> Message:
-        """Wait for the next message. Raises Reattached if a client has come instead, Disconnected if none comes."""
+        """Wait for the next message. Raises Reattached if a client has come instead, Disconnected if it is lost."""
         if self._arrival is None:
             try:
                 async with self._limit.limited(None):
                     return await self._current.wire.receive()
             except TimeoutError:
                 pass
-            except Disconnected as error:
-                await self._await_client(error)
+            except Disconnected:
+                if self._arrival is None:
+                    raise
         raise Reattached
+
+    async def await_client(self) -> None:
+        """Wait for a client that is lost to come back, or another one. Raises Disconnected if none does in time."""
+        if self._arrival is not None:
+            return
+        self._speaking = self.attached = False
+        self._current.over.set()
+        self._on_loss()
+        try:
+            async with self._limit.limited(self._patience_s):
+                await self._arrived.wait()
+        except TimeoutError:
+            if self._arrival is None:
+                self.gone = True
+                raise Disconnected(1006) from None
 
     async def send(self, message: Message) -> None:
         """Send a message to the client that is there, if one is. Raises Disconnected only if it was too slow."""
@@ -125,25 +145,10 @@ class Line(Wire):
             self._sending = False
 
     async def close(self, code: int, reason: str = "") -> None:
-        """Say goodbye to the client that is there."""
-        if self.attached:
-            await (self._arrival or self._current).wire.close(code, reason)
+        """Say goodbye to the client that is there; one that was not answered is told otherwise."""
+        if self.attached and self._arrival is None:
+            await self._current.wire.close(code, reason)
 
     def abort(self) -> None:
         """Drop the client."""
         self._current.wire.abort()
-
-    async def _await_client(self, error: Disconnected) -> None:
-        """Wait for the client to come back. Raises Disconnected if it does not."""
-        if self._arrival is not None:
-            return
-        self._speaking = self.attached = False
-        self._current.over.set()
-        self._on_loss()
-        try:
-            async with self._limit.limited(self._patience_s):
-                await self._arrived.wait()
-        except TimeoutError:
-            if self._arrival is None:
-                self.gone = True
-                raise error from None

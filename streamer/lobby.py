@@ -67,8 +67,11 @@ class Lobby:
     async def reach(self, seat: Seat, claim: Claim) -> tuple[Entry, ...]:
         """Return what was told in a session, as far back as a client needs it.
 
-        Raises ProtocolError if only the journal knows that, and does not answer at the moment.
+        Raises ProtocolError if only the journal knows that, and does not answer at the moment; or if the session is
+        about to end, and to be had from the journal.
         """
+        if seat.closed:
+            raise concluding()
         try:
             return await seat.record.reach(claim.have)
         except SilentError as error:
@@ -112,6 +115,12 @@ def unknown() -> ProtocolError:
 def silent(error: SilentError) -> ProtocolError:
     """Return what is said to a client of which nobody can say at the moment what it has missed."""
     complaint = f"what was said meanwhile cannot be read at the moment ({error}); try later"
+    return ProtocolError(ErrorCode.NOT_READY, complaint, Close.TRY_LATER)
+
+
+def concluding() -> ProtocolError:
+    """Return what is said to a client that comes while its session, which waited in vain, is decided to its end."""
+    complaint = "the session is being decided as far as it was received, and can be resumed then; try later"
     return ProtocolError(ErrorCode.NOT_READY, complaint, Close.TRY_LATER)
 
 

@@ -13,7 +13,19 @@ from streamer.ending import DRAINED, GONE, AbandonedError, Ending, handed_over, 
 from streamer.metrics import Metrics
 from streamer.pace import Pace
 from streamer.patience import Patience
-from streamer.protocols.commands import Audio, Close, Codec, Configure, Discard, Flush, Mark, Missing, Stop, Warn
+from streamer.protocols.commands import (
+    Audio,
+    Close,
+    Codec,
+    Configure,
+    Discard,
+    Flush,
+    Mark,
+    Message,
+    Missing,
+    Stop,
+    Warn,
+)
 from streamer.seat import Seat
 from streamer.session import Session
 from streamer.wire import Disconnected, Reattached, Wire
@@ -98,20 +110,34 @@ class Reader:
         """Take the client's commands until the input ends."""
         while True:
             try:
-                async with asyncio.timeout(self._config.idle_timeout_s or None):
-                    message = await self._wire.receive()
-            except Reattached:
-                await self._turn()
-                continue
+                message = await self._receive(self._config.idle_timeout_s or None)
             except Disconnected:
                 return GONE
             except TimeoutError:
                 return idle(self._config.idle_timeout_s)
-            for command in self._codec.decode(message):
+            for command in self._codec.decode(message) if message is not None else ():
                 if isinstance(command, Stop):
                     return Ending(command.error.close if command.error else Close.NORMAL, command.error, by_client=True)
                 await self._obey(command)
             await self._share(TURN_SAMPLES // TURN_MESSAGES)
+
+    async def _receive(self, idle_s: float | None = None) -> Message | None:
+        """Return the client's next message, or None if another client has come in its place, to which all turn.
+
+        Raises TimeoutError if it is there and says nothing for `idle_s` seconds, Disconnected if it is lost and does
+        not come back, for which it has a time of its own.
+        """
+        try:
+            async with asyncio.timeout(idle_s):
+                return await self._wire.receive()
+        except Reattached:
+            pass
+        except Disconnected:
+            if self._seat is None:
+                raise
+            await self._seat.line.await_client()
+        await self._turn()
+        return None
 
     async def _turn(self) -> None:
         """Go on with the client that has come back."""
@@ -186,6 +212,8 @@ class Reader:
                         await self._refuse_input()
                     self.ending = GONE
                     self._patience.shorten(bound)
+                if self._seat is not None:
+                    self._seat.close()
                 while True:
                     await asyncio.Event().wait()
         except TimeoutError:
@@ -194,11 +222,7 @@ class Reader:
     async def _refuse_input(self) -> NoReturn:
         """Read on after stop: the codec objects to what must not come. Raises Disconnected, ProtocolError."""
         while True:
-            try:
-                message = await self._wire.receive()
-            except Reattached:
-                await self._turn()
-                continue
-            for command in self._codec.decode(message):
+            message = await self._receive()
+            for command in self._codec.decode(message) if message is not None else ():
                 raise AssertionError(f"a codec yields nothing after Stop, got {command}")
             await self._share(TURN_SAMPLES // TURN_MESSAGES)

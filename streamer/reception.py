@@ -6,7 +6,7 @@ import logging
 
 from streamer.journal.records import Entry, Standing
 from streamer.line import Attachment
-from streamer.lobby import Lobby, taken_over, unknown
+from streamer.lobby import Lobby, concluding, taken_over, unknown
 from streamer.logs import SESSION
 from streamer.protocols.commands import Codec, Configure, ErrorCode, ProtocolError
 from streamer.protocols.native import NativeCodec
@@ -81,6 +81,11 @@ class Reception:
         """Say whether there is something to tell that is no event."""
         return self._seat is not None and (self._seat.expected or self._seat.record.due(session))
 
+    def close(self) -> None:
+        """Let no client come back to the session while it ends."""
+        if self._seat is not None:
+            self._seat.close()
+
     def leave(self) -> None:
         """Let the session be found in the journal only."""
         if self._seat is not None and self._lobby is not None:
@@ -95,7 +100,7 @@ class Reception:
                 self._standing = None
                 seat.check(self._codec, claim)
                 reached = await lobby.reach(seat, claim)
-                if lobby.seat(claim) is seat:
+                if lobby.seat(claim) is seat and not seat.closed:
                     await self._attach(seat, claim, reached)
                     return True
             elif self._standing is None and self._refusal is None:
@@ -112,6 +117,8 @@ class Reception:
         if older is not None:
             await self._dismiss(older)
         await attachment.over.wait()
+        if not attachment.answered:
+            raise concluding()
 
     async def _dismiss(self, older: Attachment) -> None:
         """Tell the client that was there before that it is not any more."""

@@ -30,6 +30,8 @@ class Seat:
         self._news = False
         self.expected = False
         """Whether a client has come and was not greeted yet."""
+        self.closed = False
+        """Whether nobody reads any more: what was received is decided, then the session is the journal's."""
 
     def restore(self, session: Session, standing: Standing, claim: Claim, language: str) -> None:
         """Let a session go on where the journal leaves it, or, if its last lines were lost, where the client has it."""
@@ -41,6 +43,10 @@ class Seat:
         if told:
             text = "".join(commit.text for commit in told)
             session.close_utterance(Final(told[0].utterance, text, told[0].start, settled, language))
+
+    def close(self) -> None:
+        """Take no client any more."""
+        self.closed = True
 
     def check(self, codec: NativeCodec, claim: Claim) -> None:
         """Raise ProtocolError if a client that comes back sends its audio in another way, or has what was not said."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 
 import pytest
+
+from tests.streamer.harness import GatedRecognizer
 
 
 @pytest.fixture
@@ -15,3 +18,11 @@ def kernel_is_patient(monkeypatch: pytest.MonkeyPatch) -> None:
     machine that is busy, with the short times of a test, it does not, and the kernel may be first.
     """
     monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
+
+
+@pytest.fixture
+def gated() -> Iterator[GatedRecognizer]:
+    """A recognizer that is let go at the end, so that its thread ends whatever happened."""
+    recognizer = GatedRecognizer()
+    yield recognizer
+    recognizer.gate.set()

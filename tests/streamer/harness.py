@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from model.types import SAMPLE_RATE, DecodeRequest, Recognizer, Samples, Word
+from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Recognizer, Samples, Word
 from streamer.config import Config, ServerConfig
 from streamer.decoding.decoder import DECODER
 from streamer.own_microphone import Source, default_source
@@ -39,6 +40,20 @@ class RippleRecognizer(LevelRecognizer):
                 yield Word(f" cut{length}", start, end, 0.5, (1000 + length,))
             else:
                 yield Word(self.spell(number, request), start, end, 0.9, (number,))
+
+
+class GatedRecognizer(LevelRecognizer):
+    """Decodes the warm-up, and everything else only while the gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
+        """Wait until the gate is open."""
+        if batch[0].stream != "warm-up":
+            self.gate.wait()
+        return super().transcribe(batch)
 
 
 @asynccontextmanager

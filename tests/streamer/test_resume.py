@@ -19,14 +19,26 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from model.types import SAMPLE_RATE, Samples
-from streamer.config import Config, JournalConfig, ServerConfig
+from streamer.config import Config, JournalConfig, ServerConfig, SessionConfig
 from streamer.journal.scribe import Item, Scribe
 from streamer.protocols.commands import Message
 from streamer.protocols.resumption import Offsets
 from streamer.server import Server
 from streamer.watching.broadcast import Broadcast
 from streamer.wire import Wire
-from tests.streamer.harness import Heard, connected, get, listen, running, s16, sentence, until, until_heard
+from tests.fakes import speak
+from tests.streamer.harness import (
+    GatedRecognizer,
+    Heard,
+    connected,
+    get,
+    listen,
+    running,
+    s16,
+    sentence,
+    until,
+    until_heard,
+)
 
 WORDS = [[1, 2, 3, 4], [5, 6], [7, 8, 9], [10, 11, 12, 13, 14]]
 SPEECH = np.concatenate([sentence(*words) for words in WORDS])
@@ -589,3 +601,51 @@ class Unspeakable:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._wire, name)
+
+
+async def test_whoever_comes_back_to_a_session_that_is_being_decided_to_its_end_is_asked_to_try_later(
+    gated: GatedRecognizer,
+):
+    client = Client()
+    settings = ServerConfig(port=0, resume_s=0.01, drain_timeout_s=3600)
+    async with running(settings, gated) as server:
+        async with client.on(server) as socket:
+            await client.push(socket, 30_000)
+            await until(lambda: server.admission.waiting)
+            socket.transport.abort()
+        seat = server._lobby._seats[client.ready["session"]]
+        await until(lambda: seat.line.gone)
+        async with connected(server) as socket:
+            await socket.send(json.dumps(client.start()))
+            heard = await listen(socket)
+        assert (heard.kinds, heard.code, heard.messages[0]["code"]) == (["error"], 1013, "not_ready")
+        gated.gate.set()
+        await until(lambda: not server._lobby._seats)
+        async with client.on(server) as socket:
+            await client.finish(socket)
+    assert client.said == " ".join(TEXTS)
+
+
+async def test_a_client_that_came_too_late_to_be_answered_is_asked_to_try_later(gated: GatedRecognizer):
+    """Its session is behind, and reads nothing, also not that the client has come back, when the daemon ends."""
+    older, newer = Client(np.tile(speak(range(1, 40)), 10)), Client()
+    config = Config(server=ServerConfig(port=0), session=SessionConfig(max_backlog_ms=35_000))
+    async with (
+        running(ServerConfig(port=0, drain_timeout_s=3600), gated, config) as server,
+        older.on(server) as first,
+        asyncio.TaskGroup() as group,
+    ):
+        pushing = group.create_task(older.push(first, 40 * SAMPLE_RATE))
+        [connection] = server.admission._connections
+        await until(lambda: connection._reader is not None and connection._reader._full)
+        newer.ready = older.ready
+        async with connected(server) as second:
+            await second.send(json.dumps(newer.start()))
+            await older.take(first)
+            assert older.heard.messages[-1]["code"] == "taken_over"
+            server.stop()
+            await until(lambda: server.admission.draining)
+            server.stop()
+            heard = await listen(second)
+        pushing.cancel()
+    assert (heard.kinds, heard.code, heard.messages[0]["code"]) == (["error"], 1013, "not_ready")

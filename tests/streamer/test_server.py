@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import wave
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from streamer.server import Server
 from tests.fakes import LevelRecognizer, LevelVad, silence, speak
 from tests.streamer.harness import (
     LOCAL,
+    GatedRecognizer,
     Heard,
     RippleRecognizer,
     connected,
@@ -51,27 +52,6 @@ SPEECH = np.concatenate([sentence(1, 2, 3), sentence(4, 5)])
 SAID = ["w1 w2 w3", "w4 w5"]
 TOKEN = "a-token-that-nobody-guesses"
 PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
-
-
-class GatedRecognizer(LevelRecognizer):
-    """Decodes the warm-up, and everything else only while the gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = threading.Event()
-
-    def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
-        if batch[0].stream != "warm-up":
-            self.gate.wait()
-        return super().transcribe(batch)
-
-
-@pytest.fixture
-def gated() -> Iterator[GatedRecognizer]:
-    """A recognizer that is let go at the end, so that its thread ends whatever happened."""
-    recognizer = GatedRecognizer()
-    yield recognizer
-    recognizer.gate.set()
 
 
 def g711(audio: Samples, table: Samples) -> bytes:
