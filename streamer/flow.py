@@ -6,6 +6,8 @@ import asyncio
 
 READ_BYTES = 16_384
 """Read from a socket at once: what one client can make the event loop parse before others have their turn."""
+UNSENT_BYTES = 65_536
+"""Under TLS, what a client that does not read makes us hold before its session waits; asyncio's default without TLS."""
 
 
 def drop(transport: asyncio.BaseTransport) -> None:

@@ -24,6 +24,7 @@ from streamer.entrance import Entrance
 from streamer.governor import Governor
 from streamer.http.files import Files
 from streamer.http.routes import http_routes
+from streamer.http_listener import Listener
 from streamer.journal.journal import Journal
 from streamer.listening import port_of
 from streamer.lobby import Lobby
@@ -41,7 +42,7 @@ from streamer.step_metrics import StepMetrics
 from streamer.stop import Stop
 from streamer.streams import Streams
 from streamer.tls import Certificate
-from streamer.transport import Listener, TransportConfig
+from streamer.transport import TransportConfig
 from streamer.trial import warm_up
 from streamer.vad import VoiceActivityDetector, WebRtcVad
 from streamer.watching.audience import Audience

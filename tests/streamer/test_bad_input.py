@@ -22,11 +22,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from model.types import SAMPLE_RATE
+from streamer import websocket_protocol
+from streamer.flow import UNSENT_BYTES
 from streamer.protocols.commands import Command
 from streamer.protocols.native import NativeCodec
 from streamer.reader import TURN_MESSAGES
 from streamer.server import Server
-from streamer.transport import UNSENT_BYTES
+from streamer.websocket_protocol import MAX_CONTROLS
 from tests.fakes import LevelRecognizer
 from tests.streamer.harness import (
     LOCAL,
@@ -287,7 +289,8 @@ async def test_a_client_that_never_reads_is_cut_off() -> None:
         assert (await transcribe(server, s16(GOOD), 3200)).finals == GOOD_FINALS
 
 
-async def test_a_client_that_pings_and_never_reads_costs_no_memory() -> None:
+async def test_a_client_that_pings_and_never_reads_costs_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket_protocol, "MAX_CONTROLS", 1_000_000)
     async with running() as server:
         receiver = socket.create_connection(("127.0.0.1", server.port))
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -305,6 +308,21 @@ async def test_a_client_that_pings_and_never_reads_costs_no_memory() -> None:
             client.transport.abort()
 
     assert 0 < most <= 2 * UNSENT_BYTES
+
+
+@pytest.mark.parametrize("opcode", [Opcode.PING, Opcode.PONG])
+async def test_more_pings_and_pongs_than_anybody_needs_end_the_connection(opcode: Opcode) -> None:
+    async def trouble(server: Server) -> None:
+        async with connected(server) as client:
+            for _ in range(2):
+                await (await client.ping())
+            client.transport.write(frame(opcode, b"") * (MAX_CONTROLS - 10))
+            await (await client.ping())
+            heard = await raw(client, frame(opcode, b"") * 20_000)
+
+        assert (heard.code, heard.reason) == (1008, f"at most {MAX_CONTROLS} pings and pongs a second")
+
+    await beside_a_good_client(trouble)
 
 
 async def test_a_ping_behind_what_ended_the_connection_is_no_error_in_the_log(caplog) -> None:

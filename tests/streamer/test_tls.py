@@ -30,8 +30,10 @@ from streamer.commands import serve
 from streamer.commands.outcome import Exit
 from streamer.config import Config, ConfigError, ServerConfig
 from streamer.daemon import serve as daemon
+from streamer.flow import READ_BYTES
 from streamer.server import Server
 from streamer.tls import Certificate
+from streamer.websocket_protocol import WebSocketProtocol
 from tests.certificates import Papers, issue
 from tests.fakes import LevelRecognizer
 from tests.streamer.commands.console import sound_file
@@ -297,3 +299,20 @@ async def test_a_client_that_vanishes_under_tls_leaves_nothing_behind(papers):
             await until_heard(client, "ready")
             client.transport.abort()
         await until(lambda: server.admission.count == 0 and not server.guests)
+
+
+async def test_what_one_client_sends_under_tls_is_parsed_in_turns(papers, monkeypatch):
+    parsed: list[int] = []
+    take = WebSocketProtocol.data_received
+
+    def count(protocol: WebSocketProtocol, data: bytes) -> None:
+        parsed.append(len(data))
+        take(protocol, data)
+
+    monkeypatch.setattr(WebSocketProtocol, "data_received", count)
+    async with running(settings(papers)) as server, dialled(server.port, papers) as client:
+        client.transport.write(b"\x8a\x80\0\0\0\0" * 40_000)
+        heard = await listen(client)
+
+    assert heard.code == 1008
+    assert max(parsed) <= READ_BYTES
