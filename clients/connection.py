@@ -13,6 +13,7 @@ waiting.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -187,7 +188,8 @@ async def connect(
 
     A server at `wss://` must show a certificate that the system trusts, or, if given, an authority in `ca_file` (PEM).
 
-    Raises Unreachable if there is no server at `url` or it refuses to talk, StreamError if it refuses this stream.
+    Raises Unreachable if there is no server at `url` or it refuses to talk, StreamError if it refuses this stream,
+    ConnectionLost if it says nothing of it.
     """
     wanted = list(languages), list(hotwords)
     start = messages.Start(sample_rate, encoding, channels, language, task, prompt, partials, words, *wanted)
@@ -207,8 +209,9 @@ async def dial(
 ) -> AsyncGenerator[Stream, None]:
     """Open the stream that `start` asks for, and close it in the end.
 
-    heartbeat_s: ping so often, and take a server that does not answer within the same time for gone; not for a client
-    that may send more than the server reads at once. Raises Unreachable, StreamError, ConnectionLost.
+    open_timeout_s: bounds the way to the server, and then its answer to `start`. heartbeat_s: ping so often, and take a
+    server that does not answer within the same time for gone; not for a client that may send more than the server reads
+    at once. Raises Unreachable, StreamError, and ConnectionLost once `start` may have been heard.
     """
     address = url
     try:
@@ -221,7 +224,12 @@ async def dial(
         status = error.response.status_code if isinstance(error, websockets.InvalidStatus) else 0
         raise Unreachable(f"{address}: {_why_not(error)}", status) from error
     async with socket:
-        yield await Stream.open(cast("Socket", socket), start)
+        try:
+            async with asyncio.timeout(open_timeout_s):
+                stream = await Stream.open(cast("Socket", socket), start)
+        except TimeoutError as error:
+            raise ConnectionLost(f"the server did not answer start within {open_timeout_s:g} s") from error
+        yield stream
 
 
 def encoded(samples: Samples, encoding: Encoding) -> bytes:

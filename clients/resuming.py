@@ -311,7 +311,11 @@ async def connect_resuming(
     sources wait. notice: told when a connection is lost, and when there is one again. give_up_s: time after which a
     connection that is lost is not tried again; None tries for ever.
 
-    Raises Unreachable if there is no server at `url` or it refuses to talk, StreamError if it refuses this stream.
+    open_timeout_s: for each attempt to connect, and then for the answer to `start`; who is silent for longer is tried
+    again.
+
+    Raises Unreachable if there is no server at `url` or it refuses to talk, StreamError if it refuses this stream,
+    ConnectionLost if it says nothing of it.
     """
     wanted = messages.Start(**start, resumable=True)
 

@@ -9,6 +9,7 @@
 import { httpAddress, socketAddress } from "./address.js";
 import { Backlog } from "./backlog.js";
 import { Backoff } from "./backoff.js";
+import { Prospects, reason } from "./prospects.js";
 import { Session } from "./session.js";
 import { subprotocols } from "./token.js";
 
@@ -20,18 +21,17 @@ const FULL_BYTES = 4 * BYTES_PER_SECOND;
 const PUMP_MS = 100;
 /** A network that takes nothing for so long is gone, though nobody says so. */
 const STALLED_MS = 10_000;
+/** From an attempt to connect to the server's answer to `start`. */
+const OPEN_MS = 10_000;
 /** The rest of a stream that was stopped must come in this time. */
 const FINISH_MS = 30_000;
 /** What leaves a full backlog between asking for a session and sending what it lacks. */
 const ON_THE_WAY_SAMPLES = 5 * RATE;
 /** A connection that lived so long was a good one: the next attempt is made soon. */
 const GOOD_MS = 10_000;
-/** What the person at the page cannot mend by waiting. */
-const FATAL = new Set(["bad_message", "bad_value", "bad_samples", "incomplete_sample", "unexpected_message", "message_too_big"]);
 /** The close code after the `done` that answers `stop`. */
 const NORMAL = 1000;
 const UNKNOWN_SESSION = 4404;
-const TAKEN_OVER = 4409;
 
 export class Stream {
   #wishes;
@@ -40,6 +40,7 @@ export class Stream {
   #tell;
   #backlog;
   #backoff = new Backoff();
+  #prospects = new Prospects();
   #socket = null;
   #session = null;
   #sessions = 0;
@@ -52,6 +53,7 @@ export class Stream {
   #openedAt = 0;
   #movedAt = 0;
   #timer = null;
+  #opening = null;
   #pumping = null;
   #deadline = null;
 
@@ -115,7 +117,8 @@ export class Stream {
       return;
     }
     this.#socket = socket;
-    socket.onopen = () => this.#greet();
+    this.#opening = setTimeout(() => this.#lose("The server does not answer"), OPEN_MS);
+    socket.onopen = () => socket === this.#socket && this.#greet();
     socket.onmessage = ({ data }) => socket === this.#socket && this.#take(JSON.parse(data));
     socket.onclose = ({ code }) => socket === this.#socket && this.#closed(code);
   }
@@ -127,9 +130,12 @@ export class Stream {
     const start = { type: "start", ...sound, language: language || null, task, resumable: true };
     if (this.#session?.resumable) start.resume = this.#session.claim(this.#backlog.startAfter(ON_THE_WAY_SAMPLES));
     this.#socket.send(JSON.stringify(start));
+    if (start.resume) this.#prospects.ask();
   }
 
   #take(message) {
+    clearTimeout(this.#opening);
+    this.#prospects.answer();
     if (message.type === "ready") return this.#begin(message);
     if (message.type === "error") this.#error = message;
     if (message.type === "done") this.#done = true;
@@ -168,8 +174,7 @@ export class Stream {
   }
 
   async #closed(code) {
-    this.#socket = null;
-    this.#ready = false;
+    this.#forgetSocket();
     // A server that ends says `done` too, for what it has by then.
     const complete = code === NORMAL || this.#session?.covered >= this.end;
     if (this.#done && this.#stopping && complete) return this.#end();
@@ -177,8 +182,8 @@ export class Stream {
       this.#session.giveUp();
       return this.#connect();
     }
-    if (code === TAKEN_OVER) return this.#refuse("server", "These captions go on from elsewhere: another connection has them.");
-    if (FATAL.has(this.#error?.code)) return this.#refuse("server", `The server objects: ${this.#error.message}.`);
+    const refusal = this.#prospects.refusal(this.#error, code);
+    if (refusal) return this.#refuse("server", refusal);
     const opened = this.#openedAt > 0;
     if (!opened && (await this.#denied())) return;
     this.#retry(reason(this.#error?.code, code));
@@ -186,17 +191,22 @@ export class Stream {
 
   #lose(why) {
     const socket = this.#socket;
-    this.#socket = null;
-    socket.onclose = socket.onmessage = null;
+    this.#forgetSocket();
     socket.close();
     this.#retry(why);
+  }
+
+  #forgetSocket() {
+    clearTimeout(this.#opening);
+    this.#prospects.lose();
+    this.#socket = null;
+    this.#ready = false;
   }
 
   #retry(why) {
     if (this.#over || this.#socket || this.#timer !== null) return;
     const good = this.#openedAt > 0 && performance.now() - this.#openedAt > GOOD_MS;
     if (good) this.#backoff.reset();
-    this.#ready = false;
     this.#openedAt = 0;
     const seconds = this.#backoff.next();
     this.#tell({ state: "waiting", why, seconds });
@@ -234,6 +244,7 @@ export class Stream {
     this.#ready = false;
     clearTimeout(this.#timer);
     clearTimeout(this.#deadline);
+    clearTimeout(this.#opening);
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
@@ -243,13 +254,4 @@ export class Stream {
 /** Samples that a new session cannot be sent any more, as the server would tell it. */
 function lost(from, to) {
   return { type: "gap", start: from / RATE, end: to / RATE, reason: "lost while the connection was down" };
-}
-
-/** Why the connection ended, in words that may be followed by "; trying again". */
-function reason(error, code) {
-  if (error === "busy" || error === "overloaded") return "The server is full";
-  if (error === "not_ready") return "The server is not ready";
-  if (error === "shutting_down" || code === 1012) return "The server restarts";
-  if (error) return "The server had a failure";
-  return "The connection is lost";
 }

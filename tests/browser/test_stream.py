@@ -38,11 +38,15 @@ class Play:
 
     async def greet(self, **fields: Any) -> Any:
         """Accept the newest connection, once the page has tried; return what `start` said."""
-        await self.page.wait_for_function("() => sockets.length && !sockets.at(-1).sent.length")
-        await self.page.evaluate("() => sockets.at(-1).onopen()")
-        start = await self.page.evaluate("() => sockets.at(-1).sent[0]")
+        start = await self.ask()
         await self.say("ready", model="m", **{"session": "a", "resume_token": "t", "epoch": "e"} | fields)
         return start
+
+    async def ask(self) -> Any:
+        """Let the page send `start`, and say nothing."""
+        await self.page.wait_for_function("() => sockets.length && !sockets.at(-1).sent.length")
+        await self.page.evaluate("() => sockets.at(-1).onopen()")
+        return await self.page.evaluate("() => sockets.at(-1).sent[0]")
 
     async def say(self, kind: str, **fields: Any) -> None:
         await self.page.evaluate(
@@ -70,6 +74,7 @@ class Play:
 @pytest_asyncio.fixture(loop_scope="session")
 async def play(desk, quiet) -> Play:
     page = await desk.page()
+    await page.clock.install()
     await page.goto(quiet)
     await page.evaluate(PLAY)
     return Play(page)
@@ -91,6 +96,50 @@ async def test_the_done_of_a_server_that_ends_is_not_the_last_while_audio_waits_
     await play.say("done", audio=30.0, commits=0)
     await play.close(1000)
     assert await play.page.evaluate("() => news.at(-1)") == {"state": "ended", "why": ""}
+
+
+async def test_an_attempt_of_its_own_that_comes_late_does_not_end_a_stream_and_another_s_does(play):
+    await play.greet(resume_from=0)
+    await play.push(1)
+    await play.close(1006)
+    await play.ask()
+    await play.close(1006)  # when `start` was sent and before it was answered
+    await play.greet(resume_from=SECOND)
+    await play.say("error", code="taken_over", message="elsewhere")
+    await play.close(4409)
+    assert await play.page.evaluate("() => news.at(-1).why") == "The connection is lost"
+
+    await play.greet(resume_from=SECOND)
+    await play.push(1)
+    await play.say("error", code="taken_over", message="elsewhere")
+    await play.close(4409)
+    assert (await play.states())[-1] == "refused"
+
+
+async def test_a_refusal_in_place_of_an_answer_counts_as_no_attempt_that_may_come_late(play):
+    await play.greet(resume_from=0)
+    await play.close(1006)
+    await play.ask()
+    await play.say("error", code="busy", message="all sessions are taken")
+    await play.close(1013)
+    await play.greet(resume_from=0)
+    await play.say("error", code="taken_over", message="elsewhere")
+    await play.close(4409)
+    assert (await play.states())[-1] == "refused"
+
+
+async def test_a_server_that_takes_a_connection_and_says_nothing_is_tried_again(play):
+    await play.greet(resume_from=0)
+    await play.close(1006)
+    await play.ask()
+    count = await play.page.evaluate("() => sockets.length")
+    await play.page.clock.fast_forward(10_100)
+    assert await play.page.evaluate("() => news.at(-1).why") == "The server does not answer"
+    await play.page.clock.fast_forward(1_000)
+    await play.greet(resume_from=0)
+    assert await play.page.evaluate("() => sockets.length") == count + 1
+    await play.page.clock.fast_forward(10_100)
+    assert (await play.states())[-1] == "live"
 
 
 async def test_a_server_that_ends_when_it_has_everything_is_not_come_back_to(play):

@@ -287,6 +287,16 @@ async def test_a_connection_that_breaks_is_lost():
             await drain(stream)
 
 
+async def test_a_server_that_takes_the_connection_and_does_not_answer_is_not_waited_for():
+    async def say_nothing(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    async with misbehaving(say_nothing) as address:
+        with pytest.raises(ConnectionLost, match=r"did not answer start within 0\.3 s"):
+            async with connect(address, open_timeout_s=0.3):
+                pass
+
+
 async def test_messages_and_fields_of_a_later_server_are_passed_over():
     async def speak(socket: ServerConnection) -> None:
         await socket.recv()

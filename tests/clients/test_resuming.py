@@ -11,14 +11,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as serve_websocket
 
 from clients import resuming
 from clients.backoff import STEPS_S, Backoff
-from clients.connection import ConnectionLost, FromServer, Stream, StreamError, Unreachable, pcm_s16le
+from clients.connection import ENCODER, ConnectionLost, FromServer, Stream, StreamError, Unreachable, pcm_s16le
 from clients.prospects import MOST_FAULTS
 from clients.receipts import Receipts
 from clients.resuming import ResumingStream, connect_resuming
@@ -437,6 +440,57 @@ async def test_an_attempt_of_its_own_that_comes_late_does_not_end_a_stream(monke
                 await until(lambda: len(shown.notices) == 4 or showing.done())
             await speak(stream, SPEECH[20_000:])
     shown.check()
+
+
+async def test_a_server_that_takes_a_connection_and_says_nothing_is_tried_again():
+    """And that attempt may be heard late: it is one of its own that takes the session over then."""
+    ready = messages.Ready("s", "m", SAMPLE_RATE, resume_token="t", epoch="e", resume_from=0)
+    fate, heard, shown = iter(["breaks", "silent", "taken over", "good"]), list[messages.Start](), Shown()
+
+    async def serve(socket: ServerConnection) -> None:
+        heard.append(msgspec.json.decode(await socket.recv(), type=messages.Start))
+        fates.append(next(fate))
+        if fates[-1] == "silent":
+            await socket.wait_closed()
+            return
+        await socket.send(ENCODER.encode(ready).decode())
+        match fates[-1]:
+            case "breaks":
+                socket.transport.abort()
+            case "taken over":
+                await socket.send(ENCODER.encode(messages.Error("taken_over", "elsewhere")).decode())
+            case "good":
+                await socket.recv()
+                await socket.send(ENCODER.encode(messages.Done(0.0, 0)).decode())
+
+    fates: list[str] = []
+    async with serve_websocket(serve, "127.0.0.1", 0) as server:
+        address = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with connect_resuming(address, notice=shown.notices.append, open_timeout_s=0.5) as stream:
+            await stream.stop()
+            await show(stream, shown)
+    assert fates == ["breaks", "silent", "taken over", "good"]
+    assert [start.resume is not None for start in heard] == [False, True, True, True]
+    assert shown.messages == [messages.Done(0.0, 0)]
+
+
+async def test_a_server_that_stays_silent_is_given_up():
+    ready = messages.Ready("s", "m", SAMPLE_RATE, resume_token="t", epoch="e", resume_from=0)
+    connections = itertools.count()
+
+    async def serve(socket: ServerConnection) -> None:
+        await socket.recv()
+        if next(connections):
+            await socket.wait_closed()
+        else:
+            await socket.send(ENCODER.encode(ready).decode())
+            socket.transport.abort()
+
+    async with serve_websocket(serve, "127.0.0.1", 0) as server:
+        address = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with connect_resuming(address, give_up_s=0.1, open_timeout_s=0.3) as stream:
+            with pytest.raises(ConnectionLost, match="gave up after"):
+                await show(stream, Shown())
 
 
 def failing_vads(server: Server, frames: int, times: int | None) -> Callable[[int], Any]:
