@@ -7,7 +7,7 @@ import secrets
 
 from streamer.journal.journal import Journal, hashed
 from streamer.journal.records import Entry, Standing
-from streamer.journal.scribe import SilentError
+from streamer.journal.writes import SilentError
 from streamer.line import Line
 from streamer.protocols.commands import Close, ErrorCode, ProtocolError
 from streamer.protocols.native import NativeCodec

@@ -10,9 +10,10 @@ from typing import IO, Any
 
 from streamer.config import JournalConfig
 from streamer.journal.database import in_memory, lock
+from streamer.journal.inbox import Item
 from streamer.journal.records import Standing
-from streamer.journal.scribe import Item, Scribe, SilentError
-from streamer.journal.writes import Doom, Note, Query, Write
+from streamer.journal.scribe import Scribe
+from streamer.journal.writes import Doom, Note, Query, SilentError, Write
 
 PATIENCE_S = 1.0
 """Captions wait this long for the disk, then they go on without it."""

@@ -4,50 +4,35 @@ Theory of operation. Whatever waits in the queue when the disk is free is writte
 synced the next gathers, so the disk is never asked twice for what it could do once, and nobody waits for a timer.
 
 A write that fails (disk full, read-only, locked, gone) is kept and tried again; its sender is told at once that it does
-not stand, and so is everyone after it, without waiting, until one has succeeded. What is kept is bounded.
+not stand, and so is everyone after it, without waiting, until one has succeeded. What is kept is bounded, and so is
+what waits while the disk says nothing (`inbox.py`).
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import sqlite3
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Any
 
 from streamer.config import ConfigError, JournalConfig
 from streamer.journal.database import PAGE_BYTES, corrupt, in_memory, move_aside, open_database, value
+from streamer.journal.inbox import Inbox, Item
 from streamer.journal.records import EntryError, Standing, reach
-from streamer.journal.writes import Doom, Note, Query, Write, bury, expired, find, merged
+from streamer.journal.writes import Doom, Note, Query, SilentError, Write, bury, expired, find, merged
 
 logger = logging.getLogger(__name__)
 
 MOST_KEPT = 20_000
-"""Writes that wait for a disk that refuses them; beyond it the oldest are dropped, and counted."""
+"""Writes that wait for a disk that refuses them, and as many for one that hangs; beyond it the oldest are dropped."""
 GROUP = 1024
 """Writes in one transaction."""
 RETRY_S = 1.0
 SWEEP_S = 5.0
 SWEPT = 50
 """Sessions given up at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """Something to do, and who wants to hear of it; the answer comes on the scribe's thread."""
-
-    work: Write | Query | None
-    """A write; a session that is asked for; None to end."""
-    answer: Callable[[Any], None]
-    """Takes whether the write stands, or the session's Standing or None, or a SilentError."""
-
-
-class SilentError(Exception):
-    """The journal cannot say at the moment how a session stands."""
 
 
 class Scribe:
@@ -71,17 +56,17 @@ class Scribe:
         self._observe = observe
         self._now = now
         self._opener = opener
-        self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._inbox = Inbox(MOST_KEPT)
         self._kept: deque[Write] = deque()
         self._database: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._dirty = False
+        self._overflowing = False
         self.failing = False
         """Whether the last write did not succeed."""
         self.failures = 0
         """Transactions that failed."""
-        self.dropped = 0
-        """Writes given up because too many waited."""
+        self._dropped = 0
         self.epoch = ""
         """Names the journal; another one after it was lost."""
         try:
@@ -92,23 +77,28 @@ class Scribe:
         self._thread.start()
 
     @property
+    def dropped(self) -> int:
+        """Writes that were given up: too many waited, or the journal cannot take them."""
+        return self._dropped + self._inbox.dropped
+
+    @property
     def waiting(self) -> int:
         """Writes that wait."""
-        return self._queue.qsize() + len(self._kept)
+        return len(self._inbox) + len(self._kept)
 
     def put(self, item: Item) -> None:
         """Hand something in; from any thread."""
-        self._queue.put(item)
+        self._inbox.put(item)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Write what waits and end; a disk that hangs is left behind."""
-        self._queue.put(Item(None, lambda _: None))
+        self._inbox.put(Item(None, lambda _: None))
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
         swept = self._now()
         while True:
-            items = self._take()
+            items = self._inbox.take(GROUP, RETRY_S if self._kept or self._dirty else SWEEP_S)
             ending = any(item.work is None for item in items)
             try:
                 self._serve(items)
@@ -123,23 +113,16 @@ class Scribe:
         if self._database is not None:
             self._database.close()
 
-    def _take(self) -> list[Item]:
-        """Wait for something to do; return all of it, and nothing when it is time to look around."""
-        try:
-            items = [self._queue.get(timeout=RETRY_S if self._kept or self._dirty else SWEEP_S)]
-            while len(items) < GROUP:
-                items.append(self._queue.get_nowait())
-        except queue.Empty:
-            return items if "items" in locals() else []
-        return items
-
     def _serve(self, items: list[Item]) -> None:
         """Write what is to be written, then answer."""
         writers = [item for item in items if isinstance(item.work, Note | Doom)]
         self._kept.extend(item.work for item in writers if isinstance(item.work, Note | Doom))
         while len(self._kept) > MOST_KEPT:
             self._kept.popleft()
-            self.dropped += 1
+            self._dropped += 1
+            if not self._overflowing:
+                logger.error("%d writes wait for the journal's disk: the oldest are dropped", MOST_KEPT)
+            self._overflowing = True
         refused: list[Write] = []
         stands = self._write(refused) if self._kept else True
         for item in writers:
@@ -170,7 +153,7 @@ class Scribe:
         self._observe(time.perf_counter() - begun)
         if self.failing:
             logger.warning("the journal is written again")
-        self.failing = False
+        self.failing = self._overflowing = False
         return True
 
     def _apply(self, database: sqlite3.Connection, refused: list[Write]) -> None:
@@ -184,7 +167,7 @@ class Scribe:
                 # It would fail every time: one session's trouble is not the others'.
                 database.execute("ROLLBACK TO step")
                 logger.exception("a write that the journal cannot take is dropped")
-                self.dropped += 1
+                self._dropped += 1
                 refused.append(write)
             database.execute("RELEASE step")
 

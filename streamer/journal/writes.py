@@ -52,6 +52,10 @@ class Doom:
 Write: TypeAlias = Note | Doom
 
 
+class SilentError(Exception):
+    """The journal cannot say at the moment how a session stands."""
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A session that is asked for, by whom who knows everything up to a commit."""

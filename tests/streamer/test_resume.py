@@ -20,7 +20,8 @@ from websockets.exceptions import ConnectionClosed
 
 from model.types import SAMPLE_RATE, Samples
 from streamer.config import Config, JournalConfig, ServerConfig, SessionConfig
-from streamer.journal.scribe import Item, Scribe
+from streamer.journal.inbox import Item
+from streamer.journal.scribe import Scribe
 from streamer.protocols.commands import Message
 from streamer.protocols.resumption import Offsets
 from streamer.server import Server

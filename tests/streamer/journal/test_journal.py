@@ -24,8 +24,7 @@ from streamer.events import Commit, Final, Gap
 from streamer.journal.database import open_database
 from streamer.journal.journal import Journal, hashed
 from streamer.journal.records import LOST, Entry, Standing, Told, after, reach, retold
-from streamer.journal.scribe import SilentError
-from streamer.journal.writes import Note, Query, find
+from streamer.journal.writes import Note, Query, SilentError, find
 
 TOKEN = hashed("secret")
 
@@ -355,6 +354,49 @@ async def test_a_disk_that_hangs_lets_captions_go_on(path, monkeypatch):
         assert await journal.note(note(3)) is True
     async with opened(path) as journal:
         assert texts(await journal.find("s")) == ["w1", "w2", "w3"]
+
+
+async def test_what_waits_for_a_disk_that_hangs_is_bounded_and_the_newest_is_kept(path, monkeypatch, caplog):
+    hold, hangs = threading.Event(), threading.Event()
+    monkeypatch.setattr("streamer.journal.journal.PATIENCE_S", 0.01)
+    monkeypatch.setattr("streamer.journal.scribe.MOST_KEPT", 20)
+
+    class Hanging(Faulty):
+        def execute(self, statement: str, *arguments: Any) -> Any:
+            if statement == "COMMIT":
+                hangs.set()
+                hold.wait()
+            return super().execute(statement, *arguments)
+
+    async with opened(path, opener=lambda config: Hanging(open_database(config), [])) as journal:
+        assert await journal.note(note(1)) is False
+        await asyncio.to_thread(hangs.wait)
+        for number in range(2, 101):
+            assert await journal.note(note(number)) is False
+        assert journal.waiting == 20 + 1
+        assert journal.dropped == 99 - 20
+        assert caplog.text.count("the oldest are dropped") == 1
+        monkeypatch.setattr("streamer.journal.journal.PATIENCE_S", 60.0)
+        hold.set()
+        assert texts(await journal.find("s")) == ["w1", *(f"w{number}" for number in range(82, 101))]
+        assert not journal.failing
+        assert await journal.note(note(101)) is True
+
+
+async def test_what_waits_for_a_disk_that_refuses_is_bounded_and_the_newest_is_kept(path, monkeypatch, caplog):
+    monkeypatch.setattr("streamer.journal.scribe.MOST_KEPT", 20)
+    trouble: list[Exception] = [sqlite3.OperationalError("database or disk is full")]
+    async with opened(path, opener=lambda config: Faulty(open_database(config), trouble)) as journal:
+        for number in range(1, 101):
+            assert await journal.note(note(number)) is False
+            await journal.find("s", number)  # answered once the note before it has been tried
+        assert (journal.waiting, journal.dropped) == (20, 80)
+        assert caplog.text.count("the oldest are dropped") == 1
+        trouble.clear()
+        while journal.failing:
+            await journal.note(Note("s", TOKEN, 0))
+            await journal.find("s")
+        assert texts(await journal.find("s")) == [f"w{number}" for number in range(82, 101)]
 
 
 async def test_a_session_that_is_deleted_leaves_nothing_in_the_files(path):
