@@ -38,13 +38,13 @@ class Flushes:
         """Return the id of the next one, which counts as sent. Raises IndexError if there is none."""
         return self._unsent.popleft()
 
-    def answer(self, answer: messages.Flushed) -> messages.Flushed | None:
-        """Return an answer of the server as it is to be shown; None if it was before."""
+    def answer(self, answer: messages.Flushed) -> list[messages.Flushed]:
+        """Return an answer of the server as it is to be shown; nothing if it was before."""
         if answer.id not in self._open:
-            return None
+            return []
         if answer.id in self._unsent:  # it was sent over an earlier connection
             self._unsent.remove(answer.id)
-        return messages.Flushed(self._open.pop(answer.id)[1])
+        return [messages.Flushed(self._open.pop(answer.id)[1])]
 
     def answer_all(self) -> list[messages.Flushed]:
         """Return the answers to all of them: everything is decided."""

@@ -9,6 +9,8 @@ import msgspec
 from model.types import SAMPLE_RATE
 from streamer.protocols import messages
 
+FORGOTTEN = "the server does not have its text any more"
+
 Message = TypeVar("Message", bound=messages.ServerMessage)
 
 
@@ -28,6 +30,7 @@ class Receipts:
         self._final = 0
         self._open: list[messages.Commit] = []  # of the utterance that has no final yet, as they were shown
         self._gap_end = -1.0
+        self._told_end = 0.0  # of the last commit or gap, in seconds of the whole stream
         self.covered = 0
         """Frames of which there is text, or of which the server said that there is none."""
 
@@ -46,38 +49,49 @@ class Receipts:
         self._begun, self._seconds = frame, frame / self._rate
         self._commits, self._utterances = self.commit, self.utterance
         self.covered = max(self.covered, frame)
+        self._told_end = max(self._told_end, self._seconds)
 
-    def take(self, message: Message) -> Message | None:
-        """Return a message as it is to be shown; None if it was before."""
+    def take(self, message: Message) -> list[Message | messages.Commit | messages.Gap]:
+        """Return a message as it is to be shown; nothing if it was before.
+
+        A commit that is not the next one comes after a gap: ids grow by one, so there is text that was never told.
+        """
         match message:
             case messages.Ack(_, committed):
                 self.covered = max(self.covered, self._begun + committed)
-                return None
-            case messages.Commit(id=number, utterance=utterance, end=end):
-                if number <= self.have:
-                    return None
-                self.commit = self._commits + number
-                self.utterance = max(self.utterance, self._utterances + utterance)
-                self._cover(end)
-                shown = self._later(message)
-                if self._open and self._open[-1].utterance != self._utterances + utterance:
-                    self._open.clear()
-                self._open.append(shown)
-                return shown
+                return []
+            case messages.Commit():
+                return [*self._commit(message)]
             case messages.Final(utterance=utterance):
                 if self._utterances + utterance <= self._final:
-                    return None
+                    return []
                 self._final = self._utterances + utterance
                 self.utterance = max(self.utterance, self._final)
                 self._open.clear()
             case messages.Gap(_, end):
                 if self._seconds + end <= self._gap_end:
-                    return None
+                    return []
                 self._gap_end = self._seconds + end
+                self._told_end = max(self._told_end, self._gap_end)
                 self._cover(end)
             case messages.SpeechStarted(utterance=utterance):
                 self.utterance = max(self.utterance, self._utterances + utterance)
-        return self._later(message)
+        return [self._later(message)]
+
+    def _commit(self, commit: messages.Commit) -> list[messages.Commit | messages.Gap]:
+        """Return a commit as it is to be shown, and what comes before it."""
+        if commit.id <= self.have:
+            return []
+        gaps = [self._forgotten(commit.start)] if commit.id > self.have + 1 else []
+        self.commit = self._commits + commit.id
+        self.utterance = max(self.utterance, self._utterances + commit.utterance)
+        self._cover(commit.end)
+        self._told_end = max(self._told_end, self._seconds + commit.end)
+        shown = self._later(commit)
+        if self._open and self._open[-1].utterance != shown.utterance:
+            self._open.clear()
+        self._open.append(shown)
+        return [*gaps, shown]
 
     def close_utterance(self) -> messages.Final | None:
         """Return the final of the utterance that goes on, if one does, for a session that cannot say it any more."""
@@ -91,8 +105,14 @@ class Receipts:
     def lost(self, start: int, end: int, reason: str) -> messages.Gap:
         """Return the gap that frames without a text are, between two sessions."""
         self.covered = max(self.covered, end)
-        self._gap_end = end / self._rate
+        self._gap_end = self._told_end = end / self._rate
         return messages.Gap(start / self._rate, end / self._rate, reason)
+
+    def _forgotten(self, start_s: float) -> messages.Gap:
+        """Return the gap before a commit that is not the next one and begins at `start_s`."""
+        begin = self._told_end
+        self._gap_end = max(begin, self._seconds + start_s)
+        return messages.Gap(begin, self._gap_end, FORGOTTEN)
 
     def _cover(self, end_s: float) -> None:
         """Note that everything up to a time is text; a frame that is cut by it is not."""

@@ -221,17 +221,13 @@ class ResumingStream:
         return self._stopped and await stream.close_code() == NORMAL
 
     async def _take(self, message: FromServer) -> None:
-        shown: FromServer | None
         match message:
             case messages.Flushed():
-                shown = self._flushes.answer(message)
+                self._news.extend(self._flushes.answer(message))
             case messages.Done():  # answers that were lost may not come again
-                self._news.extend(self._flushes.answer_all())
-                shown = self._receipts.take(message)
+                self._news.extend([*self._flushes.answer_all(), *self._receipts.take(message)])
             case _:
-                shown = self._receipts.take(message)
-        if shown is not None:
-            self._news.append(shown)
+                self._news.extend(self._receipts.take(message))
         self._ring.let_go(self._receipts.covered)
         self._work.set()
         self._room.set()

@@ -14,13 +14,15 @@ export class Session {
   #have = 0;
   #final = 0;
   #gapEnd = 0;
+  /** The end of the last commit or gap. */
+  #toldEnd;
   /** The sample up to which the server will not ask again, whatever happens. */
   covered;
 
   /** `number` among the stream's sessions; `origin`: the sample that it begins with. */
   constructor(number, origin) {
     this.#number = number;
-    this.#origin = this.#gapEnd = this.covered = origin;
+    this.#origin = this.#gapEnd = this.#toldEnd = this.covered = origin;
   }
 
   /** Take `ready`; return the sample to send next. */
@@ -52,20 +54,33 @@ export class Session {
     return Math.max(this.covered, this.#gapEnd, this.#acknowledges ? 0 : sent);
   }
 
-  /** The message in the stream's own time, its utterance named uniquely; null if it is not news. */
+  /**
+   * What is news of a message, in the stream's own time, its utterance named uniquely. A commit that is not the next one
+   * comes after a gap: ids grow by one, so there was text that is nowhere any more.
+   */
   take(message) {
     const { type, id, utterance, end } = message;
     if (type === "ack") this.#cover(message.committed);
-    if (type === "ack" || (type === "commit" && id <= this.#have)) return null;
-    if (type === "final" && utterance <= this.#final) return null;
-    if (type === "gap" && this.#sample(end) <= this.#gapEnd) return null;
+    if (type === "ack" || (type === "commit" && id <= this.#have)) return [];
+    if (type === "final" && utterance <= this.#final) return [];
+    if (type === "gap" && this.#sample(end) <= this.#gapEnd) return [];
 
+    const gaps = type === "commit" && id > this.#have + 1 ? [this.#forgotten(message)] : [];
     if (type === "commit") this.#have = id;
     if (type === "final") this.#final = utterance;
     if (type === "gap") this.#gapEnd = this.#sample(end);
+    if (type === "commit" || type === "gap") this.#toldEnd = Math.max(this.#toldEnd, this.#sample(end));
     if (type === "commit" || (type === "final" && !this.#acknowledges)) this.#cover(Math.round(end * RATE));
     if (type === "done") this.#cover(Math.round(message.audio * RATE));
-    return this.#placed(message);
+    return [...gaps, this.#placed(message)];
+  }
+
+  /** The gap before a commit that is not the next one. */
+  #forgotten({ start }) {
+    const from = this.#toldEnd;
+    this.#gapEnd = Math.max(from, this.#sample(start));
+    const reason = "the server does not have its text any more";
+    return { type: "gap", start: from / RATE, end: this.#gapEnd / RATE, reason };
   }
 
   #sample(seconds) {

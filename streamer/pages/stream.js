@@ -139,9 +139,9 @@ export class Stream {
     if (message.type === "ready") return this.#begin(message);
     if (message.type === "error") this.#error = message;
     if (message.type === "done") this.#done = true;
-    const news = this.#session?.take(message);
+    const told = this.#session?.take(message) ?? [];
     if (this.#session) this.#backlog.forget(this.#session.covered);
-    if (news) this.#tell({ message: news });
+    for (const news of told) this.#tell({ message: news });
   }
 
   #begin(ready) {

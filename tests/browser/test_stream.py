@@ -142,6 +142,19 @@ async def test_a_server_that_takes_a_connection_and_says_nothing_is_tried_again(
     assert (await play.states())[-1] == "live"
 
 
+async def test_text_that_the_server_does_not_have_any_more_is_a_gap_before_the_commit_that_comes_instead(play):
+    await play.greet(resume_from=0)
+    for number, start in ((1, 1.0), (4, 5.0), (4, 5.0), (5, 6.0)):
+        await play.say("commit", id=number, utterance=1, text="w", start=start, end=start + 1, words=[])
+    told = await play.page.evaluate("() => news.filter(one => one.message).map(one => one.message)")
+    assert [(one["type"], one["start"], one["end"]) for one in told] == [
+        ("commit", 1, 2),
+        ("gap", 2, 5),
+        ("commit", 5, 6),
+        ("commit", 6, 7),
+    ]
+
+
 async def test_a_server_that_ends_when_it_has_everything_is_not_come_back_to(play):
     await play.greet(resume_from=0)
     await play.push(2)

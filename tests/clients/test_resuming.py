@@ -23,7 +23,7 @@ from clients import resuming
 from clients.backoff import STEPS_S, Backoff
 from clients.connection import ENCODER, ConnectionLost, FromServer, Stream, StreamError, Unreachable, pcm_s16le
 from clients.prospects import MOST_FAULTS
-from clients.receipts import Receipts
+from clients.receipts import FORGOTTEN, Receipts
 from clients.resuming import ResumingStream, connect_resuming
 from clients.ring import Ring
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples
@@ -593,7 +593,7 @@ def test_whatever_is_told_again_every_commit_is_shown_once_and_in_order(returns)
     at = 0
     for back in [*returns, 0]:
         end = min(len(told), at + 3) if back else len(told)
-        shown += [fresh for fresh in map(receipts.take, told[max(0, at - back) : end]) if fresh is not None]
+        shown += itertools.chain(*map(receipts.take, told[max(0, at - back) : end]))
         at = end
     assert shown == told
     assert receipts.covered == round(29.5 * SAMPLE_RATE)
@@ -607,12 +607,30 @@ def test_another_session_counts_on_from_the_one_before():
     assert receipts.lost(16_000, 24_000, "away") == messages.Gap(2.0, 3.0, "away")
     receipts.begin_anew(24_000)
     word = messages.Word("b", 0.5, 1.0, 0.9)
-    fresh = receipts.take(messages.Commit(1, 1, "b", 0.5, 1.0, [word]))
+    [fresh] = receipts.take(messages.Commit(1, 1, "b", 0.5, 1.0, [word]))
     assert fresh == messages.Commit(2, 2, "b", 3.5, 4.0, [messages.Word("b", 3.5, 4.0, 0.9)])
     assert receipts.have == 1
-    assert receipts.take(messages.Ack(16_000, 12_000)) is None
+    assert receipts.take(messages.Ack(16_000, 12_000)) == []
     assert receipts.covered == 36_000
-    assert receipts.take(messages.Done(2.0, 1)) == messages.Done(5.0, 2)
+    assert receipts.take(messages.Done(2.0, 1)) == [messages.Done(5.0, 2)]
+
+
+def test_text_that_the_server_does_not_have_any_more_is_a_gap_before_the_commit_that_comes_instead():
+    receipts = Receipts(SAMPLE_RATE)
+    receipts.take(messages.Commit(1, 1, "a", 1.0, 2.0))
+    late = messages.Commit(4, 2, "d", 5.0, 6.0)
+    assert receipts.take(late) == [messages.Gap(2.0, 5.0, FORGOTTEN), late]
+    assert receipts.take(late) == []
+    assert receipts.have == 4
+    assert receipts.take(messages.Gap(2.5, 4.5, "a part of it, told late")) == []
+    assert receipts.take(next_one := messages.Commit(5, 2, "e", 6.0, 7.0)) == [next_one]
+    receipts.take(messages.Gap(8.0, 9.0, "not decoded"))
+    overlapping = messages.Commit(7, 3, "g", 8.5, 9.5)
+    assert receipts.take(overlapping) == [messages.Gap(9.0, 9.0, FORGOTTEN), overlapping]
+    receipts.begin_anew(20 * SAMPLE_RATE)
+    gap, shown = receipts.take(messages.Commit(2, 1, "i", 1.0, 2.0))
+    assert gap == messages.Gap(20.0, 21.0, FORGOTTEN)
+    assert shown == messages.Commit(9, 4, "i", 21.0, 22.0)
 
 
 def test_waits_grow_are_spread_and_begin_anew():
