@@ -23,10 +23,9 @@ import msgspec
 
 from clients.backoff import Backoff
 from clients.connection import ConnectionLost, FromServer, Stream, StreamError, Unreachable, dial, encoded
-from clients.flushes import Flushes
+from clients.outgoing import Outgoing, Piece
 from clients.prospects import Prospects
 from clients.receipts import Receipts
-from clients.ring import Ring
 from model.types import Samples
 from streamer.audio import Encoding
 from streamer.protocols import messages
@@ -69,18 +68,16 @@ class ResumingStream:
         self._give_up_s = give_up_s
         self._encoding = Encoding(start.encoding)
         rate = start.sample_rate
-        self._in_flight, self._piece = IN_FLIGHT_S * rate, int(PIECE_S * rate)
-        self._frame_bytes = self._encoding.sample_bytes * start.channels
-        self._ring = Ring(self._frame_bytes, RING_S * rate)
+        piece, frame_bytes = int(PIECE_S * rate), self._encoding.sample_bytes * start.channels
+        self._in_flight, self._piece_bytes = IN_FLIGHT_S * rate, piece * frame_bytes
+        self._outgoing = Outgoing(frame_bytes, RING_S * rate, piece)
+        self._ring = self._outgoing.ring
         self._receipts = Receipts(rate)
         self._messages: asyncio.Queue[FromServer | Exception] = asyncio.Queue(QUEUED_MESSAGES)
         self._news: deque[FromServer] = deque()  # taken and not in the queue yet: what one message of the server brings
         self._work = asyncio.Event()  # something may have to be sent
         self._room = asyncio.Event()  # the ring may have room
-        self._next = 0  # the frame to send next
-        self._flushes = Flushes()
-        self._stopping = self._stopped = self._heartbeat = self._over = False
-        self._resumable = False
+        self._over = self._resumable = False
         self._prospects = Prospects()
 
     async def send_audio(self, audio: bytes | Samples) -> None:
@@ -90,21 +87,21 @@ class ResumingStream:
         """
         data = audio if isinstance(audio, bytes) else encoded(audio, self._encoding)
         if not data:
-            self._heartbeat = True
-        for begin in range(0, len(data), self._piece * self._frame_bytes):
+            self._outgoing.beat()
+        for begin in range(0, len(data), self._piece_bytes):
             await self._await_room()
-            self._ring.append(data[begin : begin + self._piece * self._frame_bytes])
+            self._ring.append(data[begin : begin + self._piece_bytes])
             self._work.set()
         self._work.set()
 
     async def flush(self, marker: str = "") -> None:
         """Ask for everything sent so far to be decided; a `Flushed` with this id follows."""
-        self._flushes.add(self._ring.end, marker)
+        self._outgoing.flush(marker)
         self._work.set()
 
     async def stop(self) -> None:
         """End the stream: everything is decided, then `Done` follows."""
-        self._stopping = True
+        self._outgoing.stop()
         self._work.set()
 
     async def __aiter__(self) -> AsyncIterator[FromServer]:
@@ -186,9 +183,7 @@ class ResumingStream:
         begun = self._receipts.begun
         resume_from = 0 if isinstance(ready.resume_from, msgspec.UnsetType) else ready.resume_from
         self._resumable = not isinstance(ready.resume_token, msgspec.UnsetType)
-        self._next = min(begun + resume_from, self._ring.end)
-        self._flushes.begin_anew()
-        self._stopped = False
+        self._outgoing.begin_anew(begun + resume_from)
         async with asyncio.TaskGroup() as tasks:
             sending = tasks.create_task(self._send(stream))
             taking = tasks.create_task(self._take_all(stream))
@@ -216,16 +211,16 @@ class ResumingStream:
         """Say whether everything is decided. A server that ends says `done` too, for what it has by then."""
         rate = self._start.sample_rate
         missing = self._ring.end - self._receipts.begun - done.audio * rate
-        if self._stopping and missing <= ROUNDING_S * rate:
+        if self._outgoing.stopping and missing <= ROUNDING_S * rate:
             return True
-        return self._stopped and await stream.close_code() == NORMAL
+        return self._outgoing.stopped and await stream.close_code() == NORMAL
 
     async def _take(self, message: FromServer) -> None:
         match message:
             case messages.Flushed():
-                self._news.extend(self._flushes.answer(message))
+                self._news.extend(self._outgoing.flushes.answer(message))
             case messages.Done():  # answers that were lost may not come again
-                self._news.extend([*self._flushes.answer_all(), *self._receipts.take(message)])
+                self._news.extend([*self._outgoing.flushes.answer_all(), *self._receipts.take(message)])
             case _:
                 self._news.extend(self._receipts.take(message))
         self._ring.let_go(self._receipts.covered)
@@ -242,51 +237,36 @@ class ResumingStream:
     async def _send(self, stream: Stream) -> bool:
         """Send what is to be sent; return False when the connection ends, True if audio has left the ring unsent."""
         with suppress(ConnectionLost):
-            while self._next >= self._ring.start:
+            while not self._outgoing.has_overrun:
                 self._work.clear()
-                if not await self._send_some(stream):
+                limit = self._receipts.covered + self._in_flight if self._resumable else None
+                piece = self._outgoing.take(limit)
+                if piece is None:
                     await self._work.wait()
+                else:
+                    self._room.set()
+                    await self._send_piece(stream, piece)
             return True
         return False
 
-    async def _send_some(self, stream: Stream) -> bool:
-        """Send the next thing, if there is one; say whether there was."""
-        flush = self._flushes.frame
-        if flush is not None and flush <= self._next:
-            await stream.flush(self._flushes.send())
-            return True
-        upto = self._ring.end if flush is None else flush
-        if self._resumable:
-            upto = min(upto, self._receipts.covered + self._in_flight)
-        if upto > self._next:
-            data = self._ring.read(self._next, min(upto - self._next, self._piece))
-            self._next += len(data) // self._frame_bytes
-            self._room.set()
-            await stream.send_audio(data)
-            if not self._resumable:
-                self._ring.let_go(self._next)
-            return True
-        if self._stopping and not self._stopped and self._next == self._ring.end:
-            self._stopped = True
-            if self._ring.rest:
-                await stream.send_audio(self._ring.rest)
-            await stream.stop()
-        elif self._heartbeat and not self._stopped:
-            self._heartbeat = False
-            await stream.send_audio(b"")
-        return False
+    async def _send_piece(self, stream: Stream, piece: Piece) -> None:
+        match piece:
+            case messages.Flush(marker):
+                await stream.flush(marker)
+            case messages.Stop():
+                await stream.stop()
+            case bytes() as audio:
+                await stream.send_audio(audio)
+                if not self._resumable:
+                    self._ring.let_go(self._outgoing.next)
 
     async def _await_room(self) -> None:
         """Let a source that can wait do so. Raises ConnectionLost if there is nothing to wait for any more."""
-        while not self._over and not self._live and not self._has_room:
+        while not self._over and not self._live and not self._outgoing.has_room:
             self._room.clear()
             await self._room.wait()
         if self._over:
             raise ConnectionLost("the stream has ended")
-
-    @property
-    def _has_room(self) -> bool:
-        return self._ring.room >= self._piece and self._ring.end - self._next < 2 * self._piece
 
 
 @asynccontextmanager

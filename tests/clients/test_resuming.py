@@ -228,7 +228,7 @@ async def test_a_cut_of_a_minute_loses_nothing_and_a_longer_one_exactly_what_is_
             reading = asyncio.ensure_future(show(stream, shown))
             await stream.send_audio(before)
             await until(lambda: len(shown.finals) == len(WORDS))
-            await until(lambda: stream._next == len(before))
+            await until(lambda: stream._outgoing.next == len(before))
             proxy.port = 0
             proxy.reset()
             await until(lambda: server._lobby.waiting == 1)
@@ -236,7 +236,7 @@ async def test_a_cut_of_a_minute_loses_nothing_and_a_longer_one_exactly_what_is_
             proxy.port = server.port
             await until(lambda: len(shown.notices) == 2)
             for at in range(0, len(after), 1600):  # in time, not all at once
-                await until(lambda: stream._has_room)
+                await until(lambda: stream._outgoing.has_room)
                 await stream.send_audio(after[at : at + 1600])
             await stream.stop()
             await reading
@@ -282,7 +282,9 @@ async def test_a_flush_that_is_answered_twice_is_shown_once_and_answers_no_other
         await stream.flush("same")
         await until(lambda: shown.messages.count(messages.Flushed("same")) == 2)
         assert len(shown.commits) > len(WORDS[0])
-        assert stream._next == len(SPEECH), "the second answer is to the second flush, which comes after everything"
+        assert stream._outgoing.next == len(SPEECH), (
+            "the second answer is to the second flush, which comes after everything"
+        )
         await stream.stop()
         await reading
     assert [one.id for one in shown.messages if isinstance(one, messages.Flushed)] == ["same", "same"]
@@ -344,7 +346,7 @@ async def test_the_done_of_a_server_that_ends_while_stop_is_on_its_way_is_not_th
             await stream.send_audio(SPEECH[30_000:])
             await stream.flush("the end")
             await stream.stop()
-            await until(lambda: stream._stopped)
+            await until(lambda: stream._outgoing.stopped)
             server.stop()
             await until(lambda: not server.admission._connections)
             proxy.port = 0
@@ -373,7 +375,7 @@ async def test_a_server_that_ends_with_everything_but_the_stop_is_not_come_back_
         await until(lambda: connection._codec.received == frames)
         proxy.hold()
         await stream.stop()
-        await until(lambda: stream._stopped)
+        await until(lambda: stream._outgoing.stopped)
         server.stop()
         await until(lambda: not server.admission._connections)
         proxy.release()
@@ -397,7 +399,7 @@ async def test_a_sign_of_life_just_before_stop_ends_nothing():
     async with running() as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
         reading = asyncio.ensure_future(show(stream, shown))
         await stream.send_audio(SPEECH)
-        await until(lambda: stream._next == len(SPEECH))
+        await until(lambda: stream._outgoing.next == len(SPEECH))
         await stream.send_audio(b"")
         await stream.stop()
         await reading
