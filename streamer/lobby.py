@@ -85,7 +85,7 @@ class Lobby:
         standing = None
         if claim.epoch == self.journal.epoch:
             try:
-                standing = await self.journal.find(claim.session, claim.have)
+                standing = await self.journal.find(claim.session, claim.have, hashed(claim.token))
             except SilentError as error:
                 raise silent(error) from None
         if not matches(claim, NOBODY if standing is None else standing.token) or standing is None:

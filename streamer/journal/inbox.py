@@ -22,6 +22,8 @@ class Item:
     """A write; a session that is asked for; None to end."""
     answer: Callable[[Any], None]
     """Takes whether the write stands, or the session's Standing or None, or a SilentError."""
+    wanted: Callable[[], bool] = lambda: True
+    """Whether anybody still waits for the answer; asked on the scribe's thread."""
 
 
 class Inbox:

@@ -80,15 +80,17 @@ class Journal:
             self._late = True  # until the disk answers nobody else waits for it
             return False
 
-    async def find(self, session: str, commit: int = 0) -> Standing | None:
-        """Return how a session stands; None if it is not known (any more).
+    async def find(self, session: str, commit: int = 0, token: bytes | None = None) -> Standing | None:
+        """Return how a session stands; None if it is not known (any more), or not with this token.
 
-        Of its entries, those that whoever has everything up to a commit does not have are there, maybe more. Raises
-        SilentError if that cannot be said at the moment, or the disk does not answer in time.
+        Of its entries, those that whoever has everything up to a commit does not have are there, maybe more; `token` is
+        the hash of a stranger's, None if the daemon asks.
+
+        Raises SilentError if that cannot be said at the moment, or the disk does not answer in time.
         """
         try:
             async with asyncio.timeout(5 * PATIENCE_S):
-                standing: Standing | None = await self._ask(Query(session, commit))
+                standing: Standing | None = await self._ask(Query(session, commit, token))
         except TimeoutError:
             raise SilentError("the disk does not answer") from None
         return standing
@@ -128,7 +130,7 @@ class Journal:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(settle, found)
 
-        self._scribe.put(Item(work, answer))
+        self._scribe.put(Item(work, answer, wanted=lambda: not future.done()))
         return future
 
 

@@ -130,7 +130,7 @@ class Scribe:
         if writers and stands and self._database is not None and self._too_large(self._database):
             self._tidy()
         for item in items:
-            if isinstance(item.work, Query):
+            if isinstance(item.work, Query) and item.wanted():
                 item.answer(self._find(item.work))
 
     def _write(self, refused: list[Write]) -> bool:

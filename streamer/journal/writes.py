@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import sqlite3
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -62,13 +63,18 @@ class Query:
 
     session: str
     commit: int = 0
+    token: bytes | None = None
+    """SHA-256 of the token that a stranger gave: for a wrong one nothing is read. None: the daemon asks."""
 
 
 def find(database: sqlite3.Connection, query: Query) -> Standing | None:
-    """Return how a session stands; None if it is not known (any more). Raises sqlite3.Error, EntryError."""
+    """Return how a session stands; None if it is not known (any more), or the token is wrong.
+
+    Raises sqlite3.Error, EntryError.
+    """
     wanted = "SELECT token, settled FROM sessions WHERE id = ? AND NOT doomed"
     row = database.execute(wanted, (query.session,)).fetchone()
-    if row is None:
+    if row is None or (query.token is not None and not hmac.compare_digest(query.token, row[0])):
         return None
     wanted = "SELECT number, kind, body FROM entries WHERE session = ? AND number >= ? ORDER BY number"
     rows = database.execute(wanted, (query.session, oldest(database, query)))

@@ -559,6 +559,42 @@ async def test_a_session_of_which_a_part_is_not_written_and_the_rest_cannot_be_r
         assert texts(await journal.find("s")) == ["w1", "w2", "w3"]
 
 
+async def test_for_a_stranger_with_a_wrong_token_nothing_is_read(path, caplog):
+    async with opened(path) as journal:
+        await journal.note(note(1))
+        with sqlite3.connect(path) as other:
+            other.execute("INSERT INTO entries VALUES ('s', 2, 'commit', 2, 'no json')")
+        other.close()
+        assert await journal.find("s", 0, hashed("guess")) is None
+    assert "cannot be read" not in caplog.text
+
+
+async def test_what_nobody_waits_for_any_more_is_not_read(path, monkeypatch):
+    hold, read = threading.Event(), []
+
+    class Hanging(Faulty):
+        def execute(self, statement: str, *arguments: Any) -> Any:
+            if statement == "COMMIT":
+                hold.wait()
+            return super().execute(statement, *arguments)
+
+    def reading(database: sqlite3.Connection, query: Query) -> Standing | None:
+        read.append(query.commit)
+        return find(database, query)
+
+    monkeypatch.setattr("streamer.journal.scribe.find", reading)
+    monkeypatch.setattr("streamer.journal.journal.PATIENCE_S", 0.01)
+    async with opened(path, opener=lambda config: Hanging(open_database(config), [])) as journal:
+        await journal.note(note(1))
+        for _ in range(3):
+            with pytest.raises(SilentError):
+                await journal.find("s", 1)
+        monkeypatch.setattr("streamer.journal.journal.PATIENCE_S", 60.0)
+        hold.set()
+        assert texts(await journal.find("s", 2)) == ["w1"]
+    assert read == [2]
+
+
 async def test_a_session_that_cannot_be_read_is_not_known(path, caplog):
     async with opened(path) as journal:
         await journal.note(note(1))
