@@ -1,9 +1,9 @@
 """Whether one more stream, or as many as one client brings, can be served. Pure.
 
 Theory of operation. What the streams take of the device and of the event loop is measured. If all of them were updated
-at the widest interval, and those that came since the measurement and the new ones cost what a stream is known to cost
-(`stream_cost.py`), would there be time for them? So a crowd at the door is not let in on a measurement made before it
-came, nor because nobody was there to be measured.
+at the widest interval, which spares no utterance its first and its last decode, and those that came since the
+measurement and the new ones cost what a stream is known to cost (`stream_cost.py`), would there be time for them? So a
+crowd at the door is not let in on a measurement made before it came, nor because nobody was there to be measured.
 
 An estimate may be wrong, so there is evidence too: while answers are late although the interval is the widest, nobody
 is let in.
@@ -47,4 +47,4 @@ def expected(outlook: Outlook, streams: int = 1) -> float:
     load, price = outlook.load, outlook.price
     unmeasured = max(outlook.sessions + streams - load.sessions, float(streams))
     # The event loop's work is the audio that comes in, whatever is decoded of it.
-    return max(load.busy / outlook.stretch + unmeasured * price.device, load.loop + unmeasured * price.loop)
+    return max(load.at(outlook.stretch) + unmeasured * price.device, load.loop + unmeasured * price.loop)

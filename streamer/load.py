@@ -29,6 +29,21 @@ class Load:
     """Open on average."""
     seconds: float
     """Over which this was measured."""
+    fixed: float = 0.0
+    """The part of `busy`, in [0, busy], that utterances cost however seldom they are updated."""
+
+    def at(self, stretch: float) -> float:
+        """Return how busy the device would be if streams were updated so many times less often."""
+        return self.fixed + (self.busy - self.fixed) / stretch
+
+
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """On one batch, in seconds of what was due."""
+
+    at: float
+    seconds: float
+    fixed: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +58,14 @@ class LoadMeter:
 
     def __init__(self) -> None:
         """Begin with nothing measured."""
-        self._batches: deque[tuple[float, float]] = deque()  # when it ended, due seconds
+        self._batches: deque[_Spent] = deque()
         self._waits: list[float] = []
         self._ticks: deque[_Tick] = deque()
 
     def add(self, now: float, batch: Batch) -> None:
         """Take note of a batch that ended now."""
-        self._batches.append((now, batch.seconds * batch.due))
+        due = batch.seconds * batch.due
+        self._batches.append(_Spent(now, due, due * fixed_share(batch)))
         if batch.lane is Lane.FAST:
             self._waits.extend(wait for wait in batch.waits if wait >= 0)  # the others were answered before due
 
@@ -58,7 +74,7 @@ class LoadMeter:
         self._ticks.append(_Tick(now, sessions, loop_seconds))
         while self._ticks[0].at < now - WINDOW_S:
             self._ticks.popleft()
-        while self._batches and self._batches[0][0] < self._ticks[0].at:
+        while self._batches and self._batches[0].at < self._ticks[0].at:
             self._batches.popleft()
 
     def take_wait(self) -> float | None:
@@ -72,10 +88,22 @@ class LoadMeter:
             return Load(0.0, 0.0, 0.0, 0.0)
         first, last = self._ticks[0], self._ticks[-1]
         seconds = last.at - first.at
+        measured = [batch for batch in self._batches if batch.at <= last.at]
         # A batch longer than the window would make more than all of the time.
-        busy = min(sum(spent for at, spent in self._batches if at <= last.at) / seconds, 1.0)
+        busy = min(sum(batch.seconds for batch in measured) / seconds, 1.0)
+        fixed = min(sum(batch.fixed for batch in measured) / seconds, busy)
         sessions = sum(tick.sessions for tick in self._ticks) / len(self._ticks)
-        return Load(busy, (last.loop_seconds - first.loop_seconds) / seconds, sessions, seconds)
+        return Load(busy, (last.loop_seconds - first.loop_seconds) / seconds, sessions, seconds, fixed)
+
+
+def fixed_share(batch: Batch) -> float:
+    """Return the share of a batch, in [0, 1], that would be decoded just as often at any update interval.
+
+    That is every utterance's last decode, and its first, which no interval delays; there are as many of these.
+    """
+    finals = sum(hypothesis.final for hypothesis in batch.hypotheses)
+    rows = finals if batch.lane is Lane.SLOW else 2 * finals  # what is tried again there was counted with its first
+    return min(rows / len(batch.hypotheses), 1.0)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -1,10 +1,10 @@
 """What one more stream will cost, as far as it is known: learned from load, and kept while there is none. Pure.
 
 Theory of operation. What is measured holds for the streams that were open while it was measured. Those that came since,
-and the one at the door, are expected to cost what a stream has cost so far. That is learned slowly, so that a second of
-silence does not make streams look free, and forgotten by what is measured later only: a crowd that comes to an idle
-daemon is counted at yesterday's price. Before the first stream the price is that of an update which the daemon made
-of noise when it started.
+and the one at the door, are expected to cost what a stream has cost so far. Less than that is learned slowly, so that a
+second of silence does not make streams look free, and more than that fast. It is forgotten by what is measured later
+only: a crowd that comes to an idle daemon is counted at yesterday's price. Before the first stream the price is that of
+an update which the daemon made of noise when it started.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from streamer.load import Load
 
 LEARNING_S = 30.0
 """Time constant: after as long under another load, two thirds of the price are that load's."""
+RISING_S = 5.0
+"""The same where a stream costs more than was thought: those that are at the door would be let in for too little."""
 LEAST_SESSIONS = 2.0
 """Of which an average is one: a lone stream may be silent, or a test."""
 
@@ -44,9 +46,13 @@ class StreamCost:
         """Take note of `seconds` more under a load; `stretch` is the widest interval over the one of now."""
         if load.sessions < LEAST_SESSIONS:
             return
-        kept = exp(-seconds / LEARNING_S)
-        seen = Price(load.busy / stretch / load.sessions, load.loop / load.sessions)
         self.price = Price(
-            kept * self.price.device + (1 - kept) * seen.device,
-            kept * self.price.loop + (1 - kept) * seen.loop,
+            learned(self.price.device, load.at(stretch) / load.sessions, seconds),
+            learned(self.price.loop, load.loop / load.sessions, seconds),
         )
+
+
+def learned(price: float, seen: float, seconds: float) -> float:
+    """Return a price after so many seconds under a load of which `seen` is a stream's part."""
+    kept = exp(-seconds / (RISING_S if seen > price else LEARNING_S))
+    return kept * price + (1 - kept) * seen

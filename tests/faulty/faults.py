@@ -4,7 +4,7 @@
     segv@5*           at the fifth batch of every child
     hang:30@key=7     whenever speaker 7 is in a batch: a poisonous request
     oom@rows=4        whenever a batch has more than four rows
-    slow:0.02@every   at every batch
+    slow:0.02@every   at every batch, the daemon's own among them: a device of that speed
     raise@after=3     at all batches after the third of the first child, the daemon's own among them
     exit@start=2      while the second child loads; start* while any does, start> while any after the first
 
@@ -147,7 +147,7 @@ class FaultyRecognizer(FrameRecognizer):
         own = all(request.stream == "warm-up" for request in batch)
         self._number += not own
         for fault in self._faults:
-            if own and not fault.when.startswith("after"):
+            if own and not fault.when.startswith(("after", "every")):
                 continue
             if fault.strikes(batch, self._number, self._generation):
                 fault.do()

@@ -13,7 +13,7 @@ from streamer.batch import Batch
 from streamer.capacity import FEW, Outlook, expected, has_room
 from streamer.lanes import Lane
 from streamer.load import WINDOW_S, Load, LoadMeter, percentile
-from streamer.stream_cost import LEARNING_S, Price, StreamCost
+from streamer.stream_cost import LEARNING_S, RISING_S, Price, StreamCost
 
 ANSWER = Hypothesis(0, 16_000, (), "en")
 
@@ -44,6 +44,29 @@ def test_the_load_is_the_share_of_time_the_device_and_the_loop_worked(seconds):
     assert load.loop == pytest.approx(0.1)
     assert load.sessions == 4
     assert load.seconds == pytest.approx(min(seconds, WINDOW_S))
+
+
+def test_the_first_and_the_last_decode_of_an_utterance_do_not_become_rarer_with_the_interval():
+    meter = LoadMeter()
+    meter.tick(0.0, 1, 0.0)
+    last = replace(ANSWER, final=True)
+    meter.add(0.5, Batch(Lane.FAST, (last, ANSWER, ANSWER, ANSWER), 0.4, (0.1,) * 4, 1.0))
+    meter.add(0.9, Batch(Lane.SLOW, (last, ANSWER), 0.2, (0.1,) * 2, 1.0))
+    meter.tick(1.0, 1, 0.0)
+    load = meter.read()
+
+    assert load.busy == pytest.approx(0.6)
+    assert load.fixed == pytest.approx(2 / 4 * 0.4 + 1 / 2 * 0.2)
+    assert load.at(1.0) == pytest.approx(0.6)
+    assert load.at(3.0) == pytest.approx(0.3 + 0.1)
+
+
+def test_streams_of_short_utterances_leave_less_room_than_those_of_long_ones():
+    long = replace(CROWDED, load=Load(0.98, 0.2, 40.0, 10.0, fixed=0.2), stretch=4.0)
+    short = replace(CROWDED, load=Load(0.98, 0.2, 40.0, 10.0, fixed=0.9), stretch=4.0)
+
+    assert has_room(long, 0.9)
+    assert not has_room(short, 0.9)
 
 
 def test_a_load_that_has_ended_is_forgotten():
@@ -173,6 +196,13 @@ def test_the_price_follows_the_load_slowly_and_counts_updates_at_the_widest_inte
 
     cost.learn(1.0, Load(0.0, 0.0, 20.0, 10.0), stretch=4.0)
     assert cost.price.device > 0.0095
+
+
+def test_a_price_that_was_too_low_is_corrected_sooner_than_one_that_was_too_high():
+    cost = StreamCost()
+    cost.learn(2 * RISING_S, Load(0.8, 0.1, 20.0, 10.0, fixed=0.4), stretch=4.0)
+
+    assert cost.price.device == pytest.approx((0.4 + 0.1) / 20, rel=0.2)
 
 
 def test_the_price_is_learnt_by_the_second_however_many_times_it_is_looked_at():
