@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv6Address, ip_address
 from itertools import pairwise
 from urllib.parse import urlsplit
+
+from starlette.requests import HTTPConnection
 
 from streamer.config import ServerConfig
 from streamer.tokens import Tokens, read_tokens
@@ -70,6 +72,23 @@ class Access:
     def guards(self, right: Right) -> bool:
         """Tell whether a token is needed."""
         return bool(self._tokens[right])
+
+    def denial_of(self, right: Right, connection: HTTPConnection) -> Denial | None:
+        """Return why a connection may not watch or administer, or None.
+
+        A browser names no origin where a page fetches from its own host, whose name may be made to resolve to us (DNS
+        rebinding): in plain HTTP the host is then judged as if it were the origin. Who speaks sends something, and
+        there browsers do name it.
+        """
+        headers = dict(connection.headers)
+        implied = connection.scope["type"] == "http" and "origin" not in headers
+        if implied:
+            headers["origin"] = f"http://{headers.get('host', '')}"
+        client = connection.client.host if connection.client else None
+        denial = self.denial(right, headers, connection.scope.get("subprotocols", ()), client)
+        if implied and denial is not None and denial.reason == "origin":
+            return replace(denial, message="without a token, ask by an address, localhost or server.host")
+        return denial
 
     def denial(
         self, right: Right, headers: Mapping[str, str], subprotocols: Sequence[str] = (), client: str | None = None

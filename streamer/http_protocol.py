@@ -7,6 +7,7 @@ answers what it cannot parse even where an answer has begun.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import cast
 
 import h11
@@ -32,6 +33,7 @@ class HttpProtocol(H11Protocol):
         """Take a connection."""
         super().connection_made(transport)
         self._turnstile = cast(Turnstile, transport)
+        self.logger = cast(logging.Logger, cast(TransportConfig, self.config).complaints)
         self.app_state = {
             **self.app_state,
             # What ASGI has no word for: more time for a request that was found good, none for a client that takes

@@ -122,6 +122,11 @@ def prepare(listener: socket.socket, config: ServerConfig) -> None:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(2 * config.send_timeout_s * 1000))
 
 
+def exposed(sockets: Sequence[socket.socket]) -> list[str]:
+    """Return the addresses that other machines can reach."""
+    return [address for address in addresses_of(sockets) if not is_loopback(address)]
+
+
 def port_of(sockets: Sequence[socket.socket]) -> int:
     """Return the TCP port of the sockets; 0 for Unix sockets."""
     return next((s.getsockname()[1] for s in sockets if s.family != socket.AF_UNIX), 0)

@@ -70,8 +70,7 @@ class Routes:
 
     async def metrics(self, request: Request) -> Response:
         """Return the counters in Prometheus' text format."""
-        client = request.client.host if request.client else None
-        denial = self._access.denial(Right.ADMINISTER, request.headers, client=client)
+        denial = self._access.denial_of(Right.ADMINISTER, request)
         if denial is not None:
             self._metrics.refusal(denial.reason)
             headers = {"WWW-Authenticate": "Bearer"} if denial.status == 401 else {}

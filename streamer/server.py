@@ -26,7 +26,7 @@ from streamer.http.files import Files
 from streamer.http.routes import http_routes
 from streamer.http_listener import Listener
 from streamer.journal.journal import Journal
-from streamer.listening import port_of
+from streamer.listening import exposed, port_of
 from streamer.lobby import Lobby
 from streamer.metrics import Metrics
 from streamer.own_microphone import OwnMicrophone, Source, check_wishes, default_source
@@ -260,6 +260,13 @@ class Server:
     def _announce(self, on_ready: Callable[[int], None] | None) -> None:
         status = f"serving {self._card.name} on {self._config.server.host} port {self.port}"
         logger.info("%s", status, extra={"device": self._card.device, "precision": self._card.precision})
+        if self.certificate is None and (addresses := exposed(self._sockets)):
+            logger.warning(
+                "tokens, speech and text can be read on the network: %s port %d speaks without TLS; set "
+                "server.tls_certificate and server.tls_key, or let a proxy with a certificate be all that reaches it",
+                " and ".join(addresses),
+                self.port,
+            )
         self._notifier.ready(status)
         if on_ready is not None:
             on_ready(self.port)

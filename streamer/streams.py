@@ -17,6 +17,7 @@ from streamer.metrics import Metrics
 from streamer.protocols.commands import ErrorCode
 from streamer.protocols.handshake import Handshake, HandshakeError, House
 from streamer.protocols.table import PROTOCOLS, WireProtocol
+from streamer.sparing import SparingLogger
 from streamer.wire import WebSocketWire
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Streams:
         self._metrics = metrics
         self._house = house
         self._send_timeout_s = send_timeout_s
+        self._log = SparingLogger(logger)
 
     def routes(self) -> list[BaseRoute]:
         """Return one route a protocol."""
@@ -53,22 +55,35 @@ class Streams:
         denial = self._access.denial(Right.SPEAK, websocket.headers, handshake.subprotocols)
         if denial is not None:
             self._metrics.refusal(denial.reason)
-            await deny(websocket, protocol, handshake, denial.status, denial.message)
+            await self._deny(websocket, protocol, handshake, denial.status, denial.message)
             return
         try:
             codecs = protocol.codecs(handshake, self._house)
         except HandshakeError as error:
             self._metrics.refusal("handshake")
-            await deny(websocket, protocol, handshake, 400, str(error))
+            await self._deny(websocket, protocol, handshake, 400, str(error))
             return
         refusal = self._entrance.refusal(len(codecs))
         if refusal is not None and protocol.busy_over_http:
             self._metrics.refusal(refusal.code)
-            await deny(websocket, protocol, handshake, 429 if refusal.code in NO_ROOM else 503, refusal.message)
+            await self._deny(websocket, protocol, handshake, 429 if refusal.code in NO_ROOM else 503, refusal.message)
             return
         await accept(websocket, protocol, handshake)
         wire = WebSocketWire(websocket, self._send_timeout_s, websocket.state.abort)
         await self._entrance.admit_channels(wire, handshake.session, codecs, protocol.name)
+
+    async def _deny(
+        self, websocket: WebSocket, protocol: WireProtocol, handshake: Handshake, status: int, message: str
+    ) -> None:
+        """Refuse the WebSocket over HTTP, in the words of its protocol."""
+        self._log.info("refused: %s", message, extra={"status": status, "client": websocket.client})
+        refusal = protocol.refusal(handshake, status, message)
+        headers = dict(refusal.headers)
+        if status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        elif status in {429, 503}:
+            headers["Retry-After"] = "5"
+        await websocket.send_denial_response(Response(refusal.body, status, headers, refusal.media_type))
 
 
 def read_handshake(websocket: WebSocket) -> Handshake:
@@ -87,15 +102,3 @@ async def accept(websocket: WebSocket, protocol: WireProtocol, handshake: Handsh
     selected = next((name for name in protocol.subprotocols if name in handshake.subprotocols), None)
     headers = [(name.encode(), value.encode()) for name, value in protocol.greeting(handshake).items()]
     await websocket.accept(selected, headers)
-
-
-async def deny(websocket: WebSocket, protocol: WireProtocol, handshake: Handshake, status: int, message: str) -> None:
-    """Refuse the WebSocket over HTTP, in the words of its protocol."""
-    logger.info("refused: %s", message, extra={"status": status, "client": websocket.client})
-    refusal = protocol.refusal(handshake, status, message)
-    headers = dict(refusal.headers)
-    if status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    elif status in {429, 503}:
-        headers["Retry-After"] = "5"
-    await websocket.send_denial_response(Response(refusal.body, status, headers, refusal.media_type))

@@ -76,14 +76,19 @@ class Certificate:
             context.load_cert_chain(self._certificate, self._key, password=self._no_passphrase)
         except ssl.SSLError as error:
             raise ConfigError(self._complaint(error)) from None
+        except OSError as error:  # they were there a moment ago
+            raise ConfigError(f"{self._pair()} cannot be read: {error.strerror}") from None
         return context
 
     def _no_passphrase(self) -> str:
         raise ConfigError(f"server.tls_key {self._key or self._certificate} is encrypted; nobody is here to be asked")
 
-    def _complaint(self, error: ssl.SSLError) -> str:
+    def _pair(self) -> str:
         pair = f"server.tls_certificate {self._certificate}"
-        pair += f" and server.tls_key {self._key}" if self._key else " (server.tls_key is not set)"
+        return pair + (f" and server.tls_key {self._key}" if self._key else " (server.tls_key is not set)")
+
+    def _complaint(self, error: ssl.SSLError) -> str:
+        pair = self._pair()
         if error.reason == "KEY_VALUES_MISMATCH":
             return f"{pair} do not belong together"
         return f"{pair} must hold a certificate and its private key, in PEM: {error.reason or error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,6 +12,7 @@ from uvicorn.server import ServerState
 
 from streamer.config import ServerConfig
 from streamer.door import Guests
+from streamer.sparing import SparingLogger
 from streamer.tls import Certificate
 
 WATCH = "/v1/watch/"
@@ -31,6 +33,8 @@ class TransportConfig(uvicorn.Config):
         self.certificate = certificate
         self.guests = guests
         self.viewers_timeout_s = config.send_timeout_s
+        self.complaints = SparingLogger(logging.getLogger("uvicorn.error"))
+        """For requests that make no sense."""
         super().__init__(
             Application(app),
             http="streamer.http_protocol:HttpProtocol",

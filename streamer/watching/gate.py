@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 
 from streamer.access import Access, Right
 from streamer.http.errors import ApiError, Kind
 from streamer.metrics import Metrics
+from streamer.sparing import SparingLogger
 from streamer.watching.audience import Audience
 from streamer.watching.broadcast import Broadcast
 
@@ -19,6 +22,8 @@ class Gate:
         self._access = access
         self._audience = audience
         self._metrics = metrics
+        self.log = SparingLogger(logging.getLogger(__name__))
+        """For those who are turned away."""
 
     def admit(self, connection: HTTPConnection, session: str) -> Broadcast:
         """Return the session that somebody wants to see. Raises ApiError if they may not, or there is none."""
@@ -45,13 +50,7 @@ class Gate:
         self._require(Right.ADMINISTER, connection)
 
     def _require(self, right: Right, connection: HTTPConnection) -> None:
-        headers = dict(connection.headers)
-        if connection.scope["type"] == "http":
-            # A browser names no origin where a page fetches from its own host, whose name may be made to resolve to us
-            # (DNS rebinding): the host is then judged as if it were the origin.
-            headers.setdefault("origin", f"http://{headers.get('host', '')}")
-        client = connection.client.host if connection.client else None
-        denial = self._access.denial(right, headers, connection.scope.get("subprotocols", ()), client)
+        denial = self._access.denial_of(right, connection)
         if denial is not None:
             self._metrics.refusal(denial.reason)
             code = "invalid_api_key" if denial.status == 401 else "forbidden"

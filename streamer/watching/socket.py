@@ -49,7 +49,7 @@ class WatchSocket:
             broadcast = self._gate.admit(websocket, session)
             SESSION.set(session)  # a name that is known; others may hold anything
         except ApiError as error:
-            logger.info("viewer refused: %s", error.message, extra={"status": error.status})
+            self._gate.log.info("viewer refused: %s", error.message, extra={"status": error.status})
             await websocket.send_denial_response(refused(error))
             return
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None)

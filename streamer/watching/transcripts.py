@@ -45,7 +45,7 @@ class Transcripts:
             try:
                 await self._answer(request, reply, session, suffix)
             except ApiError as error:
-                logger.info("viewer refused: %s", error.message, extra={"status": error.status})
+                self._gate.log.info("viewer refused: %s", error.message, extra={"status": error.status})
                 await reply.refuse(error)
         except GoneError as error:
             if error.slow:

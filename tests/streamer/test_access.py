@@ -80,6 +80,8 @@ def test_this_machine_is_known_by_the_peers_address_and_no_proxy_passes_for_it(c
     [
         ("", "", 200),
         ("", "X-Forwarded-For: 192.0.2.7\r\n", 403),
+        ("", "Origin: http://localhost\r\n", 200),
+        ("", "Origin: http://evil.example\r\n", 403),
         (ADMIN, "", 401),
         (ADMIN, f"Authorization: Bearer {SPEAKER}\r\n", 401),
         (ADMIN, f"Authorization: Bearer {ADMIN}\r\n", 200),
@@ -93,3 +95,24 @@ async def test_metrics_are_for_those_who_administer(token, line, status):
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert (b"streamer_sessions" in answer) == (status == 200)
     assert (b"www-authenticate: Bearer" in answer) == (status == 401)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/v1/sessions", "/v1/sessions/nobody.txt"])
+@pytest.mark.parametrize(
+    ("host", "token", "served"),
+    [
+        ("evil.example:8765", "", False),  # DNS rebinding: a browser names no origin then
+        ("localhost.evil.example", "", False),
+        ("127.0.0.1:8765", "", True),
+        ("[::1]:8765", "", True),
+        ("box.localhost", "", True),
+        ("captions.example", ADMIN, True),
+    ],
+)
+async def test_without_a_token_nothing_is_told_to_who_calls_this_host_by_a_foreign_name(path, host, token, served):
+    async with running(replace(LOCAL, admin_token=token, watch_token=token)) as server:
+        head = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+        answer = await request(server, head.encode())
+
+    assert (answer.split()[1] == b"403") != served
+    assert (b"by an address, localhost or server.host" in answer) != served

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import re
 import signal
@@ -513,6 +514,18 @@ def test_beyond_loopback_a_token_or_consent_is_required(host: str) -> None:
     ):
         for socket in sockets:
             socket.close()
+
+
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+async def test_a_port_that_others_reach_without_tls_is_warned_of(
+    host: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(replace(LOCAL, host=host, token=TOKEN)) as server:
+        expected = f"tokens, speech and text can be read on the network: {host} port {server.port} speaks without TLS"
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+    assert [message.partition(";")[0] for message in warnings] == ([expected] if warned else [])
+    assert all("server.tls_certificate and server.tls_key" in message for message in warnings)
 
 
 def test_an_inherited_socket_is_used_as_it_is() -> None:

@@ -25,6 +25,7 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage
 
 from clients.connection import Unreachable
 from clients.connection import connect as open_stream
+from streamer import tls
 from streamer.__main__ import run
 from streamer.commands import serve
 from streamer.commands.outcome import Exit
@@ -316,3 +317,14 @@ async def test_what_one_client_sends_under_tls_is_parsed_in_turns(papers, monkey
 
     assert heard.code == 1008
     assert max(parsed) <= READ_BYTES
+
+
+def test_a_certificate_that_goes_while_it_is_read_costs_nothing(papers, monkeypatch, caplog):
+    certificate = Certificate(papers.certificate, papers.key)
+    monkeypatch.setattr(tls, "check_readable", lambda *_: None)
+    papers.key.unlink()
+    certificate.reload()
+
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert f"server.tls_key {papers.key} cannot be read: No such file or directory" in caplog.text
+    assert "the certificate before stays" in caplog.text
