@@ -18,6 +18,7 @@ from streamer.flow import READ_BYTES, UNSENT_BYTES
 from streamer.protocols.commands import Close
 from streamer.protocols.table import PROTOCOLS
 from streamer.transport import PING_INTERVAL_S, WATCH, TransportConfig
+from streamer.turnstile import Turnstile
 
 MAX_FRAGMENTS = 1024
 """Of one WebSocket message; real clients send one."""
@@ -139,15 +140,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
 
     def handle_parser_exception(self) -> None:
-        """Say why, then read on for a while without looking: a socket closed with unread data is reset, unheard."""
+        """Say why, and close; a client that is still sending has a while to read it."""
         if self.close_sent or self.conn.close_sent is None:
             return
         self.close_sent = self.disconnected = True
         close = self.conn.close_sent
         self.queue.put_nowait({"type": "websocket.disconnect", "code": close.code, "reason": close.reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
         self.read_paused = False
-        self.transport.resume_reading()
+        cast(Turnstile, self.transport).lingers_s = LINGER_S
+        self.transport.close()
         self.close_timer = self.loop.call_later(LINGER_S, self.transport.close)
