@@ -31,6 +31,7 @@ class Receipts:
         self._open: list[messages.Commit] = []  # of the utterance that has no final yet, as they were shown
         self._gap_end = -1.0
         self._told_end = 0.0  # of the last commit or gap, in seconds of the whole stream
+        self._explained = False  # a gap was shown since the last commit
         self.covered = 0
         """Frames of which there is text, or of which the server said that there is none."""
 
@@ -54,7 +55,7 @@ class Receipts:
     def take(self, message: Message) -> list[Message | messages.Commit | messages.Gap]:
         """Return a message as it is to be shown; nothing if it was before.
 
-        A commit that is not the next one comes after a gap: ids grow by one, so there is text that was never told.
+        A commit that is not the next one comes after a gap, the server's or ours: there is text that was never told.
         """
         match message:
             case messages.Ack(_, committed):
@@ -73,6 +74,7 @@ class Receipts:
                     return []
                 self._gap_end = self._seconds + end
                 self._told_end = max(self._told_end, self._gap_end)
+                self._explained = True
                 self._cover(end)
             case messages.SpeechStarted(utterance=utterance):
                 self.utterance = max(self.utterance, self._utterances + utterance)
@@ -82,7 +84,9 @@ class Receipts:
         """Return a commit as it is to be shown, and what comes before it."""
         if commit.id <= self.have:
             return []
-        gaps = [self._forgotten(commit.start)] if commit.id > self.have + 1 else []
+        skips = commit.id > self.have + 1
+        gaps = [self._forgotten(commit.start)] if skips and not self._explained else []
+        self._explained = False
         self.commit = self._commits + commit.id
         self.utterance = max(self.utterance, self._utterances + commit.utterance)
         self._cover(commit.end)

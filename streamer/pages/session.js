@@ -16,6 +16,8 @@ export class Session {
   #gapEnd = 0;
   /** The end of the last commit or gap. */
   #toldEnd;
+  /** Whether a gap was shown since the last commit. */
+  #explained = false;
   /** The sample up to which the server will not ask again, whatever happens. */
   covered;
 
@@ -56,7 +58,7 @@ export class Session {
 
   /**
    * What is news of a message, in the stream's own time, its utterance named uniquely. A commit that is not the next one
-   * comes after a gap: ids grow by one, so there was text that is nowhere any more.
+   * comes after a gap, the server's or ours: there is text that was never told.
    */
   take(message) {
     const { type, id, utterance, end } = message;
@@ -65,7 +67,9 @@ export class Session {
     if (type === "final" && utterance <= this.#final) return [];
     if (type === "gap" && this.#sample(end) <= this.#gapEnd) return [];
 
-    const gaps = type === "commit" && id > this.#have + 1 ? [this.#forgotten(message)] : [];
+    const skips = type === "commit" && id > this.#have + 1;
+    const gaps = skips && !this.#explained ? [this.#forgotten(message)] : [];
+    if (type === "commit" || type === "gap") this.#explained = type === "gap";
     if (type === "commit") this.#have = id;
     if (type === "final") this.#final = utterance;
     if (type === "gap") this.#gapEnd = this.#sample(end);

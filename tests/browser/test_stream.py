@@ -146,12 +146,16 @@ async def test_text_that_the_server_does_not_have_any_more_is_a_gap_before_the_c
     await play.greet(resume_from=0)
     for number, start in ((1, 1.0), (4, 5.0), (4, 5.0), (5, 6.0)):
         await play.say("commit", id=number, utterance=1, text="w", start=start, end=start + 1, words=[])
+    await play.say("gap", start=7.0, end=8.0, reason="the server says so itself")
+    await play.say("commit", id=9, utterance=2, text="w", start=9.0, end=10.0, words=[])
     told = await play.page.evaluate("() => news.filter(one => one.message).map(one => one.message)")
     assert [(one["type"], one["start"], one["end"]) for one in told] == [
         ("commit", 1, 2),
         ("gap", 2, 5),
         ("commit", 5, 6),
         ("commit", 6, 7),
+        ("gap", 7, 8),
+        ("commit", 9, 10),
     ]
 
 

@@ -626,13 +626,25 @@ def test_text_that_the_server_does_not_have_any_more_is_a_gap_before_the_commit_
     assert receipts.have == 4
     assert receipts.take(messages.Gap(2.5, 4.5, "a part of it, told late")) == []
     assert receipts.take(next_one := messages.Commit(5, 2, "e", 6.0, 7.0)) == [next_one]
-    receipts.take(messages.Gap(8.0, 9.0, "not decoded"))
-    overlapping = messages.Commit(7, 3, "g", 8.5, 9.5)
-    assert receipts.take(overlapping) == [messages.Gap(9.0, 9.0, FORGOTTEN), overlapping]
+    overlapping = messages.Commit(7, 3, "g", 6.5, 9.5)
+    assert receipts.take(overlapping) == [messages.Gap(7.0, 7.0, FORGOTTEN), overlapping]
     receipts.begin_anew(20 * SAMPLE_RATE)
     gap, shown = receipts.take(messages.Commit(2, 1, "i", 1.0, 2.0))
     assert gap == messages.Gap(20.0, 21.0, FORGOTTEN)
     assert shown == messages.Commit(9, 4, "i", 21.0, 22.0)
+
+
+def test_text_of_which_the_server_itself_says_that_it_is_lost_is_one_gap():
+    receipts = Receipts(SAMPLE_RATE)
+    receipts.take(messages.Commit(1, 1, "a", 1.0, 2.0))
+    told = [
+        messages.Gap(2.0, 4.0, "lost"),
+        messages.Final(2, "c", 3.0, 4.0, "en"),
+        messages.Commit(4, 3, "d", 5.0, 6.0),
+    ]
+    assert [shown for one in told for shown in receipts.take(one)] == told
+    late = messages.Commit(6, 3, "f", 7.0, 8.0)
+    assert receipts.take(late) == [messages.Gap(6.0, 7.0, FORGOTTEN), late], "that gap was for others"
 
 
 def test_waits_grow_are_spread_and_begin_anew():
