@@ -11,6 +11,7 @@ import pytest
 
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Task
 from streamer.config import Config, HttpConfig
+from streamer.health import TRIAL
 from streamer.lanes import Lane
 from tests.fakes import LevelRecognizer, silence, speak
 from tests.streamer.harness import LOCAL, converse, get, metric, request, running, s16, sentence, until
@@ -433,7 +434,7 @@ async def test_audio_that_cannot_be_recognised_is_an_error_and_no_transcript_wit
 
 async def test_a_server_that_recognises_nothing_says_so() -> None:
     async with running() as server:
-        server.engine._failures = 100
+        server.engine._health.fail(TRIAL)
         response = await upload(server)
 
     assert (response.status_code, error_of(response)["code"]) == (503, "not_ready")
