@@ -58,6 +58,7 @@ class Scribe:
         self._opener = opener
         self._inbox = Inbox(MOST_KEPT)
         self._kept: deque[Write] = deque()
+        self._refused: list[Write] = []  # by the journal, in the last transaction
         self._database: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._dirty = False
@@ -123,24 +124,23 @@ class Scribe:
             if not self._overflowing:
                 logger.error("%d writes wait for the journal's disk: the oldest are dropped", MOST_KEPT)
             self._overflowing = True
-        refused: list[Write] = []
-        stands = self._write(refused) if self._kept else True
+        stands = self._write() if self._kept else True
         for item in writers:
-            item.answer(stands and not any(item.work is write for write in refused))
+            item.answer(stands and not any(item.work is write for write in self._refused))
         if writers and stands and self._database is not None and self._too_large(self._database):
             self._tidy()
         for item in items:
             if isinstance(item.work, Query) and item.wanted():
                 item.answer(self._find(item.work))
 
-    def _write(self, refused: list[Write]) -> bool:
-        """Write everything that waits in one transaction; say whether it stands, and add what the journal refuses."""
+    def _write(self) -> bool:
+        """Write everything that waits in one transaction; say whether it stands, but for what the journal refuses."""
         begun = time.perf_counter()
         try:
             database = self._opened()
             database.execute("BEGIN IMMEDIATE")
             try:
-                self._apply(database, refused)
+                self._apply(database)
                 database.execute("COMMIT")
             except BaseException:
                 if database.in_transaction:
@@ -156,7 +156,8 @@ class Scribe:
         self.failing = self._overflowing = False
         return True
 
-    def _apply(self, database: sqlite3.Connection, refused: list[Write]) -> None:
+    def _apply(self, database: sqlite3.Connection) -> None:
+        self._refused.clear()
         for write in tuple(self._kept):
             database.execute("SAVEPOINT step")
             try:
@@ -168,7 +169,7 @@ class Scribe:
                 database.execute("ROLLBACK TO step")
                 logger.exception("a write that the journal cannot take is dropped")
                 self._dropped += 1
-                refused.append(write)
+                self._refused.append(write)
             database.execute("RELEASE step")
 
     def _find(self, query: Query) -> Standing | SilentError | None:
@@ -233,7 +234,7 @@ class Scribe:
     def _tidy(self) -> None:
         """Forget what is too old or too much; a little at a time."""
         if self._kept:
-            self._write([])
+            self._write()
         try:
             database = self._opened()
             self._doom(database)
