@@ -139,7 +139,7 @@ async def listen(socket: ClientConnection, heard: Heard | None = None) -> Heard:
 async def until_heard(socket: ClientConnection, kind: str) -> dict[str, Any]:
     """Take messages up to the first of one type."""
     while True:
-        message = json.loads(await socket.recv())
+        message: dict[str, Any] = json.loads(await socket.recv())
         if message["type"] == kind:
             return message
 
