@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv6Address, ip_address
 from itertools import pairwise
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from starlette.requests import HTTPConnection
 
 from streamer.config import ServerConfig
 from streamer.tokens import Tokens, read_tokens
+
+if TYPE_CHECKING:  # the web framework, which commands other than `serve` do without
+    from starlette.requests import HTTPConnection
 
 TOKEN_SUBPROTOCOLS = ("bearer.", "openai-insecure-api-key.")
 """What a subprotocol that is a token begins with."""
