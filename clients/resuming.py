@@ -29,6 +29,7 @@ from clients.receipts import Receipts
 from model.types import Samples
 from streamer.audio import Encoding
 from streamer.protocols import messages
+from streamer.protocols.commands import Close
 
 RING_S = 75
 """Audio that is kept while it is not decided: a cut of 60 s, what was undecided before it, and the way back."""
@@ -40,8 +41,6 @@ HEARTBEAT_S = 5.0
 """Between pings, and until one that is not answered ends the connection."""
 ROUNDING_S = 0.01
 """Audio that `done` may lack: resampling rounds to a sample, once more after each gap."""
-NORMAL = 1000
-"""Close code after the `done` that answers `stop`."""
 QUEUED_MESSAGES = 1024
 
 Dial: TypeAlias = Callable[[messages.Start], AbstractAsyncContextManager[Stream]]
@@ -213,7 +212,7 @@ class ResumingStream:
         missing = self._ring.end - self._receipts.begun - done.audio * rate
         if self._outgoing.stopping and missing <= ROUNDING_S * rate:
             return True
-        return self._outgoing.stopped and await stream.close_code() == NORMAL
+        return self._outgoing.stopped and await stream.close_code() == Close.NORMAL
 
     async def _take(self, message: FromServer) -> None:
         match message:

@@ -63,9 +63,13 @@ class Vocabulary:
         """Build from what the files say. Raises ModelError for another model's, ValueError for a broken one."""
         text = files.build()
         # Old files hold the timestamps as plain tokens, which encoding text would then find.
-        for _, token in sorted(files.added.items()):
-            special = token.special or is_special(token.content)
-            text.add_tokens([AddedToken(**token.__getstate__() | {"special": special})])
+        # All at once: after each call the library builds its search for all of them again.
+        text.add_tokens(
+            [
+                AddedToken(**token.__getstate__() | {"special": token.special or is_special(token.content)})
+                for _, token in sorted(files.added.items())
+            ]
+        )
         return cls(text, {content: token for content, token in files.ids().items() if is_special(content)})
 
     def with_cantonese(self) -> Vocabulary:

@@ -9,18 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final
 
 from streamer.connection import Connection
 from streamer.protocols.commands import Close, Message
-from streamer.wire import Disconnected, Wire
+from streamer.wire import BROKEN, Disconnected, Wire
 
 QUEUED_MESSAGES = 4
 """Of each channel; while one is that far behind, the client is read no further."""
 GOOD_ENDS = frozenset({Close.NORMAL, Close.RESTARTING})
 """Ends that all channels come to, each in its own time."""
-LOST: Final = 1006
-"""RFC 6455's code for a connection that ended without a word."""
 
 
 class Channels:
@@ -88,13 +85,13 @@ class ChannelWire(Wire):
         message = None if self.gone else await self._messages.get()
         if message is None:
             self.gone = True
-            raise Disconnected(LOST)
+            raise Disconnected(BROKEN)
         return message
 
     async def send(self, message: Message) -> None:
         """Send a message, between those of the other channels."""
         if self.gone:
-            raise Disconnected(LOST)
+            raise Disconnected(BROKEN)
         try:
             await self._wire.send(message)
         except Disconnected:

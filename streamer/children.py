@@ -14,6 +14,11 @@ PRIVATE = ("STREAMER_", "LISTEN_", "WATCHDOG_", "NOTIFY_SOCKET", "CREDENTIALS_DI
 PR_SET_PDEATHSIG: Final = 1
 
 
+def program(module: str) -> tuple[str, ...]:
+    """Return the command line of a child; -P, for a folder named model where the daemon was started is not ours."""
+    return (sys.executable, "-P", "-m", module)
+
+
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the daemon without those that are no child's business."""
     return {name: value for name, value in variables.items() if not name.startswith(PRIVATE)}
@@ -39,6 +44,15 @@ def die_with_parent(parent: int) -> None:
 def leave(status: int = 0) -> NoReturn:
     """End this process now. What runs at a normal exit may hang in a driver, and nothing here needs it."""
     os._exit(status)
+
+
+def fate(status: int | None) -> str:
+    """Name what a process came to that ended unasked, from its status as `ending`: a member of every `Cause`."""
+    if status is None:
+        return "garbled"
+    if status >= 0:
+        return "exited"
+    return "killed" if -status == signal.SIGKILL else "crashed"
 
 
 def ending(status: int | None) -> str:

@@ -9,6 +9,9 @@ READ_BYTES = 16_384
 UNSENT_BYTES = 65_536
 """Under TLS, what a client that does not read makes us hold before its session waits; asyncio's default without TLS."""
 
+LINGER_S = 2.0
+"""Time a client that is still sending has to read why it is not listened to."""
+
 
 def drop(transport: asyncio.BaseTransport) -> None:
     """End a connection at once, with whatever is still in its buffers; nothing, if it is gone.

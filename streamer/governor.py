@@ -111,11 +111,12 @@ class Governor:
             return
         passed, self._looked = now - self._looked, now
         self._meter.tick(now, self._sessions(), self._loop_clock())
-        self._cost.learn(passed, self._meter.read(), self._stretch)
+        load = self._meter.read()
+        self._cost.learn(passed, load, self._stretch)
         before = self._ladder.interval
         quiet = None if self._owing() else 0.0
         wait = self._meter.take_wait()
-        period = Period(quiet if wait is None else wait, self._meter.read().busy)
+        period = Period(quiet if wait is None else wait, load.busy)
         self._ladder.observe(period)
         for _ in range(min(periods - 1, IDLE_PERIODS)):
             self._ladder.observe(Period(quiet, 0.0))

@@ -13,11 +13,9 @@ from typing import cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from streamer.flow import LINGER_S
 from streamer.transport import Presence, TransportConfig
 from streamer.turnstile import Turnstile
-
-LINGER_S = 2.0
-"""Time a client has to read why what it sends cannot be understood."""
 
 
 class HttpProtocol(H11Protocol):

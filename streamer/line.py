@@ -15,7 +15,7 @@ from streamer.journal.records import Entry
 from streamer.patience import Patience
 from streamer.protocols.commands import Message
 from streamer.protocols.resumption import Claim
-from streamer.wire import Disconnected, Reattached, Wire
+from streamer.wire import BROKEN, Disconnected, Reattached, Wire
 
 
 @dataclass(slots=True, eq=False)
@@ -126,7 +126,7 @@ class Line(Wire):
         except TimeoutError:
             if self._arrival is None:
                 self.gone = True
-                raise Disconnected(1006) from None
+                raise Disconnected(BROKEN) from None
 
     async def send(self, message: Message) -> None:
         """Send a message to the client that is there, if one is. Raises Disconnected only if it was too slow."""

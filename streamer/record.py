@@ -47,10 +47,6 @@ class Record:
     @property
     def outlives_daemon(self) -> bool:
         """Whether the session could be resumed if the daemon ended now."""
-        return self._durable
-
-    @property
-    def _durable(self) -> bool:
         return self._journal.on_disk and not self._journal.failing
 
     def due(self, session: Session) -> bool:
@@ -90,7 +86,7 @@ class Record:
         """
         for event in retold(self._joined(reached), commit, covered):
             if isinstance(event, Commit):
-                durable = self._durable and event.durable is not False
+                durable = self.outlives_daemon and event.durable is not False
                 yield replace(event, durable=durable, lag=None)
             else:
                 yield event

@@ -22,6 +22,7 @@ from streamer.endpoint import adjusted
 from streamer.engine import Engine, at_once
 from streamer.entrance import Entrance
 from streamer.governor import Governor
+from streamer.heap import keep_small
 from streamer.http.files import Files
 from streamer.http.routes import http_routes
 from streamer.http_listener import Listener
@@ -225,6 +226,7 @@ class Server:
             group.create_task(self._recovery.run()),
             group.create_task(self._renew()),
             group.create_task(self.decoders.run()),
+            group.create_task(keep_small()),
         ]
         if self.microphone:
             tasks.append(group.create_task(self.microphone.run()))

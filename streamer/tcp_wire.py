@@ -5,16 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
 
-from streamer.flow import READ_BYTES, drop
+from streamer.flow import LINGER_S, READ_BYTES, drop
 from streamer.protocols.commands import Message
-from streamer.wire import Disconnected, Wire
-
-LINGER_S = 2.0
-"""Time a client that is still sending has to read why it is not listened to."""
-GONE: Final = 1006
-"""RFC 6455's code for a connection that ended without a word: TCP has none of its own."""
+from streamer.wire import BROKEN, Disconnected, Wire
 
 
 class TcpWire(Wire):
@@ -61,7 +55,7 @@ class TcpWire(Wire):
     async def send(self, message: Message) -> None:
         """Send bytes, or text as UTF-8."""
         if self.gone:
-            raise Disconnected(GONE)
+            raise Disconnected(BROKEN)
         try:
             async with asyncio.timeout(self._send_timeout_s):
                 self._writer.write(message.encode() if isinstance(message, str) else message)
@@ -76,7 +70,7 @@ class TcpWire(Wire):
         """Say that there is no more; TCP has no words for why."""
         del code, reason
         if self.gone:
-            raise Disconnected(GONE)
+            raise Disconnected(BROKEN)
         with suppress(OSError):
             self._writer.write_eof()
 
@@ -102,4 +96,4 @@ class TcpWire(Wire):
 
     def _lost(self, *, slow: bool = False) -> Disconnected:
         self.gone = True
-        return Disconnected(GONE, slow=slow)
+        return Disconnected(BROKEN, slow=slow)

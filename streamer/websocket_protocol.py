@@ -14,7 +14,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 from websockets.http11 import Request
 
-from streamer.flow import READ_BYTES, UNSENT_BYTES
+from streamer.flow import LINGER_S, READ_BYTES, UNSENT_BYTES
 from streamer.protocols.commands import Close
 from streamer.protocols.table import PROTOCOLS
 from streamer.transport import PING_INTERVAL_S, WATCH, TransportConfig
@@ -27,8 +27,6 @@ MAX_CONTROLS = 500
 QUEUED_MESSAGES = 4
 """Messages that wait for their session before a client is read no further. uvicorn stops reading at each one, which
 costs two system calls and an eighth of the event loop's time per message."""
-LINGER_S = 2.0
-"""Time a client that broke the protocol has to read why."""
 BAD_HANDSHAKE = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 

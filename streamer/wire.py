@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from starlette.types import Message as StarletteMessage
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -13,6 +13,8 @@ from streamer.protocols.commands import Message
 
 MAX_REASON_BYTES = 123
 """Of a close frame (RFC 6455, 5.5: 125 bytes with the code)."""
+BROKEN: Final = 1006
+"""RFC 6455's code for a connection that ended without a word."""
 
 
 class Disconnected(Exception):  # noqa: N818  # not an error: clients leave
@@ -85,17 +87,17 @@ class WebSocketWire(Wire):
 
     async def _send(self, message: StarletteMessage) -> None:
         if self.gone:
-            raise Disconnected(1006)
+            raise Disconnected(BROKEN)
         try:
             async with asyncio.timeout(self._send_timeout_s):
                 await self._socket.send(message)
         except WebSocketDisconnect:
             self.gone = True
-            raise Disconnected(1006) from None
+            raise Disconnected(BROKEN) from None
         except TimeoutError:
             self.gone = True
             self.abort()
-            raise Disconnected(1006, slow=True) from None
+            raise Disconnected(BROKEN, slow=True) from None
 
     def abort(self) -> None:
         """Drop the connection: closing it would wait for the very buffer that the client does not empty."""

@@ -33,9 +33,9 @@ def recognizer() -> WhisperRecognizer:
 
 @pytest.fixture
 async def port(recognizer: WhisperRecognizer) -> AsyncIterator[int]:
-    """Run a daemon; yield its port."""
+    """Run a daemon that takes everybody, however busy the machine is with other tests; yield its port."""
     bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    config = Config(server=ServerConfig(port=0, drain_timeout_s=0))
+    config = Config(server=ServerConfig(port=0, drain_timeout_s=0, max_load=0))
     async with asyncio.TaskGroup() as group:
         task = group.create_task(serve(config, recognizer, on_ready=bound.set_result))
         yield await bound
@@ -132,7 +132,7 @@ WIRES = [
 
 @pytest.mark.parametrize("speaker", SPEAKERS[:2])
 async def test_the_same_words_come_whatever_the_rate_the_encoding_and_the_chunks(port, speaker):
-    said = say(speaker, 15, seed=3)
+    said = say(speaker, 8, seed=3)
     results = {}
     for rate, encoding, encode, sample_bytes, kind in WIRES:
         data = encode(at_rate(said.audio, rate))
@@ -189,9 +189,9 @@ async def test_twenty_clients_at_once_get_their_own_words_from_shared_batches(po
 
 
 async def test_a_long_stretch_without_a_pause_loses_and_doubles_nothing_at_trims(port):
-    said = say("george", 90, seed=6, pauses=(0.05, 0.25), every=1000)
-    assert len(said.audio) > 45 * SAMPLE_RATE
+    said = say("george", 70, seed=6, pauses=(0.05, 0.25), every=1000)
+    assert len(said.audio) > 35 * SAMPLE_RATE
     heard = await stream(port, said)
 
     assert len({message["utterance"] for message in heard.of("final")}) < 5, "hardly a pause ends an utterance here"
-    assert errors(heard.words, list(said.words)) <= 0.1 * 90
+    assert errors(heard.words, list(said.words)) <= 0.1 * 70

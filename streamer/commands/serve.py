@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
@@ -15,6 +14,7 @@ from cyclopts import Parameter
 
 from streamer import logs
 from streamer.access import Access, Right
+from streamer.children import program
 from streamer.commands.complaints import complain
 from streamer.commands.loading import foreseen, load_recognizer
 from streamer.commands.outcome import Exit
@@ -29,8 +29,8 @@ from streamer.vad import VoiceActivityDetector, WebRtcVad
 DEFAULTS = Config()
 COLLECT = 700, 5, 2
 """Thresholds of Python's collector (`gc.set_threshold`): a whole collection after 7,000 new objects, not 70,000."""
-WORKER = (sys.executable, "-P", "-m", "streamer.worker")
-"""The program of the recognizer's process; -P, for a folder named model where the daemon was started is not ours."""
+WORKER = program("streamer.worker")
+"""The program of the recognizer's process."""
 
 
 def serve(*, settings: Annotated[Config, Parameter(name="*")] = DEFAULTS) -> int:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ import numpy as np
 from msgspec import DecodeError, msgpack
 
 from model.types import SAMPLE_RATE, Samples
-from streamer.children import environment
+from streamer.burial import bury
+from streamer.children import environment, program
 from streamer.decoding.losses import Cause, DecoderLostError, Loss, loss_of
 from streamer.decoding.messages import (
-    HEADER,
     MOST_BYTES,
     Begun,
     Block,
@@ -32,9 +31,10 @@ from streamer.decoding.messages import (
     Unfit,
     UnfitError,
 )
+from streamer.framing import HEADER, framed
 
-DECODER: Final = (sys.executable, "-P", "-m", "streamer.decoding")
-"""The program of a child; -P, for a folder named model where the daemon was started is not ours."""
+DECODER: Final = program("streamer.decoding")
+"""The program of a child."""
 NEEDED: Final = ("PATH", "PYTHON", "LD_", "DYLD_", "LANG", "LC_")
 """How variables begin that a Python with its libraries may need to start; a codec has no use for any other."""
 ONE_THREAD: Final = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -107,9 +107,9 @@ class Decoder:
 
     async def begin(self, file: BinaryIO, limits: Limits) -> None:
         """Hand it its file, which has a descriptor. Raises DecoderLostError if it does not take it."""
-        body = msgpack.encode(Decode(limits.audio_s, limits.time_s))
+        request = framed(msgpack.encode(Decode(limits.audio_s, limits.time_s)))
         with suppress(OSError):  # it has ended, which it says in its own way
-            socket.send_fds(self._connection, [HEADER.pack(len(body)) + body], [file.fileno()])
+            socket.send_fds(self._connection, [request], [file.fileno()])
         try:
             async with asyncio.timeout(START_S):
                 message = await self._receive()
@@ -163,7 +163,7 @@ class Decoder:
             with suppress(ProcessLookupError):
                 self._process.kill()
         try:
-            await self._bury()
+            await bury(self._process, ENDING_S)
         finally:
             os.close(self._errors)
 
@@ -193,7 +193,7 @@ class Decoder:
             (size,) = HEADER.unpack(await self._take(HEADER.size))
             body = await self._take(size) if size <= MOST_BYTES else b""
         except (EOFError, ConnectionError):
-            status = await self._bury()
+            status = await bury(self._process, ENDING_S)
             if status == -signal.SIGXCPU:
                 raise self._too_costly() from None
             raise self._lose(loss_of(status, self._words())) from None
@@ -214,15 +214,6 @@ class Decoder:
                 raise EOFError
             rest = rest[count:]
         return data
-
-    async def _bury(self) -> int | None:
-        """Wait for it to end, kill it if it does not; return its status, None if the kernel cannot end it yet."""
-        for _ in range(2):
-            with suppress(TimeoutError):
-                return await asyncio.wait_for(self._process.wait(), ENDING_S)
-            with suppress(ProcessLookupError):
-                self._process.kill()
-        return None
 
     def _words(self) -> str:
         """Return what it has written to its standard error."""

@@ -18,7 +18,6 @@ from msgspec import msgpack
 from streamer.children import die_with_parent, leave, leave_signals_to_parent
 from streamer.decoding.confinement import allow_processor, be_first_to_go, confine
 from streamer.decoding.messages import (
-    HEADER,
     Begun,
     Block,
     Decode,
@@ -30,6 +29,7 @@ from streamer.decoding.messages import (
     UnfitError,
 )
 from streamer.decoding.recording import Opener, Recording
+from streamer.framing import HEADER, framed
 from streamer.sound import Sound
 
 MOST_REQUEST_BYTES: Final = 4096
@@ -103,5 +103,4 @@ def receive(connection: socket.socket) -> tuple[Decode, BinaryIO] | None:
 
 def send(connection: socket.socket, message: ToParent) -> None:
     """Send a message, as soon as there is room for it. Raises ConnectionError if the parent is gone."""
-    body = msgpack.encode(message)
-    connection.sendall(HEADER.pack(len(body)) + body)
+    connection.sendall(framed(msgpack.encode(message)))

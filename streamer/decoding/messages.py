@@ -1,17 +1,15 @@
 """What parent and child say to each other: msgpack, one tagged union from the child and one message to it.
 
-A frame on the socket is the length of the message, four bytes with the most significant first, and the message.
+They are framed as in `streamer/framing.py`.
 """
 
 from __future__ import annotations
 
-import struct
 from enum import StrEnum
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-HEADER: Final = struct.Struct(">I")
 MOST_BYTES: Final = 2**20
 """Of one message; a block of a second is 64,000."""
 

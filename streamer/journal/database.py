@@ -25,6 +25,8 @@ APPLICATION_ID = 0x53545231
 """Of the file's header ("STR1"): a database that is somebody else's is not touched."""
 VERSION = 1
 PAGE_BYTES = 4096
+CACHE_KIB = 512
+"""Pages kept in memory: what is read is what running streams wrote a moment ago."""
 BUSY_MS = 500
 """Time another process may hold the file before a write counts as failed."""
 
@@ -115,7 +117,8 @@ def prepare(database: sqlite3.Connection, config: JournalConfig) -> sqlite3.Conn
             raise sqlite3.DatabaseError(f"database disk image is malformed: {verdict}")
     database.execute("PRAGMA journal_mode = WAL")
     level = "FULL" if config.durability is Durability.FULL else "NORMAL"
-    for pragma in (f"synchronous = {level}", "secure_delete = ON", "recursive_triggers = ON", "trusted_schema = OFF"):
+    safety = f"synchronous = {level}", "secure_delete = ON", "recursive_triggers = ON", "trusted_schema = OFF"
+    for pragma in (*safety, f"cache_size = -{CACHE_KIB}"):
         database.execute(f"PRAGMA {pragma}")
     database.execute("PRAGMA journal_size_limit = 4194304")
     database.execute(f"PRAGMA max_page_count = {config.max_bytes * 5 // 4 // PAGE_BYTES}")

@@ -174,7 +174,7 @@ export class Stream {
   }
 
   async #closed(code) {
-    this.#forgetSocket();
+    this.#dropSocket();
     // A server that ends says `done` too, for what it has by then.
     const complete = code === NORMAL || this.#session?.covered >= this.end;
     if (this.#done && this.#stopping && complete) return this.#end();
@@ -190,17 +190,17 @@ export class Stream {
   }
 
   #lose(why) {
-    const socket = this.#socket;
-    this.#forgetSocket();
-    socket.close();
+    this.#dropSocket();
     this.#retry(why);
   }
 
-  #forgetSocket() {
+  #dropSocket() {
     clearTimeout(this.#opening);
     this.#prospects.lose();
+    const socket = this.#socket;
     this.#socket = null;
     this.#ready = false;
+    socket?.close(); // nothing, if it is closed
   }
 
   #retry(why) {
@@ -241,13 +241,9 @@ export class Stream {
 
   #close() {
     this.#over = true;
-    this.#ready = false;
     clearTimeout(this.#timer);
     clearTimeout(this.#deadline);
-    clearTimeout(this.#opening);
-    const socket = this.#socket;
-    this.#socket = null;
-    socket?.close();
+    this.#dropSocket();
   }
 }
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import dataclass
 from enum import StrEnum
 
-from streamer.children import ending
+from streamer.children import ending, fate
 
 
 class Cause(StrEnum):
@@ -47,10 +46,4 @@ class Loss:
 
 def loss_of(status: int | None) -> Loss:
     """Explain an exit status as `subprocess` gives it; None if it is not known."""
-    if status is None:
-        cause = Cause.GARBLED
-    elif status >= 0:
-        cause = Cause.EXITED
-    else:
-        cause = Cause.KILLED if -status == signal.SIGKILL else Cause.CRASHED
-    return Loss(cause, ending(status))
+    return Loss(Cause(fate(status)), ending(status))

@@ -13,9 +13,9 @@ from msgspec import DecodeError, msgpack
 
 from model.types import DecodeRequest
 from streamer.device import DeviceLost
+from streamer.framing import HEADER, framed
 from streamer.worker.causes import Cause, Loss, loss_of
 from streamer.worker.messages import (
-    HEADER,
     MOST_BYTES,
     Answer,
     Beat,
@@ -215,5 +215,4 @@ class Child:
 
     def _send(self, message: ToChild) -> None:
         """Write a message; what is not taken at once is one batch, and names of streams that have ended."""
-        body = self._encode(message)
-        self._process.writer.write(HEADER.pack(len(body)) + body)
+        self._process.writer.write(framed(self._encode(message)))

@@ -8,8 +8,9 @@ import threading
 from msgspec import msgpack
 
 from streamer.children import leave
+from streamer.framing import HEADER, framed
 from streamer.worker.block import Block
-from streamer.worker.messages import HEADER, ToChild, ToParent
+from streamer.worker.messages import ToChild, ToParent
 
 
 class Link:
@@ -36,9 +37,9 @@ class Link:
 
     def send(self, message: ToParent) -> None:
         """Send a message. If nobody is there to read it, end this process: an orphan does nobody any good."""
-        body = self._encode(message)
+        data = framed(self._encode(message))
         try:
             with self._sending:
-                self._connection.sendall(HEADER.pack(len(body)) + body)
+                self._connection.sendall(data)
         except OSError:
             leave()

@@ -1,11 +1,7 @@
-"""What parent and child say to each other: msgpack, one tagged union each way.
-
-A frame on the socket is the length of the message, four bytes with the most significant first, and the message.
-"""
+"""What parent and child say to each other: msgpack, one tagged union each way, framed as in `framing.py`."""
 
 from __future__ import annotations
 
-import struct
 from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
@@ -14,7 +10,6 @@ from model.types import DecodeRequest, Hypothesis, ModelCard
 from streamer.config import ModelConfig
 from streamer.worker.causes import Cause
 
-HEADER: Final = struct.Struct(">I")
 MOST_BYTES: Final = 64 * 2**20
 """Of one message; a batch of 1,024 windows full of words is less."""
 

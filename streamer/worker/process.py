@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
+from streamer.burial import bury
 from streamer.children import environment
 from streamer.worker.block import Block, anonymous_file
 from streamer.worker.errors import LINE_BYTES, ErrorOutput
@@ -97,13 +98,9 @@ class ChildProcess:
 
         Returns its exit status, None if the kernel cannot end it yet: that is waited for once.
         """
-        for _ in range(0 if self._buried else 2):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), ENDING_S)
-                break
-            with suppress(ProcessLookupError):
-                self._process.kill()
-        self._buried = True
+        if not self._buried:
+            await bury(self._process, ENDING_S)
+            self._buried = True
         return self._process.returncode
 
     async def read_errors(self) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,13 +25,12 @@ from clients.prospects import MOST_FAULTS
 from clients.receipts import FORGOTTEN, Receipts
 from clients.resuming import ResumingStream, connect_resuming
 from clients.ring import Ring
-from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples
+from model.types import SAMPLE_RATE, Samples
 from streamer.config import Config, JournalConfig, ServerConfig
 from streamer.protocols import messages
 from streamer.server import Server
 from tests.clients.proxy import Proxy, proxied
-from tests.fakes import LevelRecognizer
-from tests.streamer.harness import LOCAL, running, sentence, until
+from tests.streamer.harness import LOCAL, GatedRecognizer, running, sentence, until
 
 WORDS = [[1, 2, 3, 4], [5, 6], [7, 8, 9], [10, 11, 12, 13, 14], [15, 16, 17]]
 SPEECH = np.concatenate([sentence(*words) for words in WORDS])
@@ -43,19 +41,6 @@ SAID = " ".join(f"w{word}" for words in WORDS for word in words)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits here for a connection to be tried again."""
     monkeypatch.setattr("clients.backoff.STEPS_S", (0.0, 0.001, 0.01))
-
-
-class Held(LevelRecognizer):
-    """Recognises nothing before it is let."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.free = threading.Event()
-
-    def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
-        if batch[0].stream != "warm-up":
-            assert self.free.wait(30)
-        return super().transcribe(batch)
 
 
 @dataclass
@@ -265,9 +250,9 @@ async def test_a_flush_is_answered_although_the_connection_was_lost_before():
     assert shown.messages.count(messages.Flushed("here")) == 1
 
 
-async def test_a_flush_that_is_answered_twice_is_shown_once_and_answers_no_other():
-    shown, recognizer = Shown(), Held()
-    async with running(recognizer=recognizer) as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+async def test_a_flush_that_is_answered_twice_is_shown_once_and_answers_no_other(gated: GatedRecognizer):
+    shown = Shown()
+    async with running(recognizer=gated) as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
         reading = asyncio.ensure_future(show(stream, shown))
         await stream.send_audio(SPEECH[:20_000])
         await stream.flush("same")
@@ -276,7 +261,7 @@ async def test_a_flush_that_is_answered_twice_is_shown_once_and_answers_no_other
         proxy.reset()
         await until(lambda: shown.notices[-1:] == ["connected again"])
         await until(lambda: connection._session._agenda.deferred == 2)  # the same flush: the server has it twice
-        recognizer.free.set()
+        gated.gate.set()
         await until(lambda: messages.Flushed("same") in shown.messages)
         await stream.send_audio(SPEECH[20_000:])
         await stream.flush("same")
@@ -309,9 +294,9 @@ async def test_a_reader_that_is_slow_loses_no_text_when_the_connection_is_given_
 
 
 @pytest.mark.parametrize("rest", [b"", b"\0"], ids=["whole frames", "half a frame"])
-async def test_a_stop_that_the_server_had_is_sent_again_and_answered(rest: bytes):
-    shown, recognizer = Shown(), Held()
-    async with running(recognizer=recognizer) as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+async def test_a_stop_that_the_server_had_is_sent_again_and_answered(rest: bytes, gated: GatedRecognizer):
+    shown = Shown()
+    async with running(recognizer=gated) as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
         reading = asyncio.ensure_future(show(stream, shown))
         await stream.send_audio(sentence(*WORDS[0]))
         await stream.flush("here")
@@ -321,7 +306,7 @@ async def test_a_stop_that_the_server_had_is_sent_again_and_answered(rest: bytes
         await until(lambda: connection._reader is not None and connection._reader.ending is not None)
         proxy.reset()
         await until(lambda: shown.notices[-1:] == ["connected again"])
-        recognizer.free.set()
+        gated.gate.set()
         if rest:
             with pytest.raises(StreamError, match="incomplete"):
                 await reading

@@ -30,7 +30,6 @@ from time import monotonic
 from typing import Final
 
 import numpy as np
-import psutil
 
 from benchmarks import machine
 from benchmarks.delays import percentile
@@ -42,6 +41,7 @@ from tests.faults.raw import BINARY, TEXT, frame, raw, upgrade
 from tests.faults.record import RESULTS
 from tests.faults.resumer import Resumer
 from tests.faults.scene import watch
+from tests.faults.strikes import cut_links, kill_worker, stop_worker
 from tests.faulty.speaker import Speaker
 from tests.faulty.verdict import Verdict
 
@@ -126,20 +126,6 @@ async def viewing(soak: Soak, speaker: Speaker) -> None:
     seen = await watch(soak.subject.port, speaker.of("ready")[0]["session"])
     if seen != [(commit["id"], commit["text"]) for commit in speaker.of("commit")]:
         soak.wrong.append(f"{soak.at:.0f} s: who watched {speaker.key} saw other commits")
-
-
-async def kill_worker(soak: Soak) -> None:
-    with suppress(psutil.Error, AttributeError):
-        soak.subject.worker.kill()
-
-
-async def stop_worker(soak: Soak) -> None:
-    with suppress(psutil.Error, AttributeError):
-        soak.subject.worker.suspend()
-
-
-async def cut_links(soak: Soak) -> None:
-    soak.proxy.reset()
 
 
 async def hold_links(soak: Soak) -> None:

@@ -18,7 +18,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -27,7 +27,6 @@ from time import monotonic
 from typing import Final
 
 import numpy as np
-import psutil
 
 from benchmarks import machine
 from benchmarks.speech import Speech, source, speak
@@ -39,6 +38,7 @@ from tests.clients.proxy import Proxy, proxied
 from tests.faults.daemon import Subject, started
 from tests.faults.garbage import throw
 from tests.faults.raw import BINARY, TEXT, frame, raw
+from tests.faults.strikes import cut_links, kill_worker, stop_worker
 
 MARGIN = 1
 """Word errors that another moment of decoding may cost."""
@@ -113,20 +113,6 @@ async def say(stream: ResumingStream, speech: Speech, speed: float) -> None:
         await asyncio.sleep(start + at / SAMPLE_RATE / speed - monotonic())
         await stream.send_audio(speech.samples[at : at + CHUNK])
     await stream.stop()
-
-
-async def kill_worker(stage: Stage) -> None:
-    with suppress(psutil.Error, AttributeError):
-        stage.subject.worker.kill()
-
-
-async def stop_worker(stage: Stage) -> None:
-    with suppress(psutil.Error, AttributeError):
-        stage.subject.worker.suspend()
-
-
-async def cut_links(stage: Stage) -> None:
-    stage.proxy.reset()
 
 
 async def hold_links(stage: Stage) -> None:

@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Recognizer, Samples, Word
 from streamer.config import Config, ServerConfig
 from streamer.decoding.decoder import DECODER
+from streamer.health import TRIAL
 from streamer.own_microphone import Source, default_source
 from streamer.server import Server
 from tests.fakes import FLOOR, STEP, WORD_SAMPLES, LevelRecognizer, LevelVad, runs, silence, speak
@@ -51,7 +52,7 @@ class GatedRecognizer(LevelRecognizer):
 
     def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
         """Wait until the gate is open."""
-        if batch[0].stream != "warm-up":
+        if batch[0].stream != TRIAL:
             self.gate.wait()
         return super().transcribe(batch)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,18 +13,10 @@ from streamer.config import Config, HttpConfig
 from streamer.http.upload import MEMORY_BYTES, Upload
 from tests.faulty.decoder import command
 from tests.streamer.decoding.files import footprint, noise
-from tests.streamer.harness import LOCAL, converse, metric, running, s16, sentence, until
-from tests.streamer.http.test_transcriptions import GatedRecognizer
+from tests.streamer.harness import LOCAL, GatedRecognizer, converse, metric, running, s16, sentence, until
 from tests.streamer.http.uploads import SAID, answered, error_of, events_of, form, head, sound_file, upload
 
 POISON = noise(8_000, seconds=5.0)
-
-
-@pytest.fixture
-def gated() -> Iterator[GatedRecognizer]:
-    recognizer = GatedRecognizer()
-    yield recognizer
-    recognizer.gate.set()
 
 
 async def test_a_file_that_crashes_its_decoder_costs_nobody_else_anything() -> None:

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +13,7 @@ from streamer.config import Config, HttpConfig
 from streamer.health import TRIAL
 from streamer.lanes import Lane
 from tests.fakes import LevelRecognizer, silence, speak
-from tests.streamer.harness import LOCAL, converse, get, metric, request, running, s16, sentence, until
+from tests.streamer.harness import LOCAL, GatedRecognizer, converse, get, metric, request, running, s16, sentence, until
 from tests.streamer.http.uploads import (
     BOUNDARY,
     PATH,
@@ -38,26 +37,6 @@ TRANSLATIONS = "/v1/audio/translations"
 
 def limited(**limits: float) -> Config:
     return Config(http=HttpConfig(**limits))  # type: ignore[arg-type]
-
-
-class GatedRecognizer(LevelRecognizer):
-    """Decodes the warm-up, and everything else only while the gate is open."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gate = threading.Event()
-
-    def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
-        if batch[0].stream != "warm-up":
-            self.gate.wait()
-        return super().transcribe(batch)
-
-
-@pytest.fixture
-def gated() -> Iterator[GatedRecognizer]:
-    recognizer = GatedRecognizer()
-    yield recognizer
-    recognizer.gate.set()
 
 
 class SpoilingRecognizer(LevelRecognizer):

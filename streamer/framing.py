@@ -1,0 +1,14 @@
+"""Messages between the daemon and a child on their socket: the length, four bytes big-endian, and so much of a body."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+HEADER: Final = struct.Struct(">I")
+"""The length of the body that follows."""
+
+
+def framed(body: bytes) -> bytes:
+    """Return a message as it goes over the socket."""
+    return HEADER.pack(len(body)) + body
