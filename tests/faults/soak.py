@@ -45,7 +45,6 @@ from tests.faults.strikes import cut_links, kill_worker, stop_worker
 from tests.faulty.speaker import Speaker
 from tests.faulty.verdict import Verdict
 
-WARM_UP_S = 300.0
 LOOK_S = 10.0
 BREATHING_MIB = 8.0
 SLOPE_MIB = 1.0
@@ -259,9 +258,12 @@ class Report:
     sound: bool
 
 
-def examine(soak: Soak, hours: float) -> Report:
-    """Turn what was seen into figures. Raises ValueError for a run that was too short to say anything."""
-    warm_up = min(WARM_UP_S, hours * 3600 / 3)
+def examine(soak: Soak, hours: float, fault_s: float) -> Report:
+    """Turn what was seen into figures. Raises ValueError for a run that was too short to say anything.
+
+    Warm is a daemon to which each fault has happened once: after that nothing happens to it for the first time.
+    """
+    warm_up = min(fault_s * (len(FAULTS) + 1), hours * 3600 / 3)
     warm = [one for one in soak.looks if one["at"] >= warm_up]
     if len(warm) < 6 or len(soak.lags) < 8:
         raise ValueError("too short: give it some minutes")
@@ -329,7 +331,7 @@ def main() -> int:
     command = f"python -m tests.faults.soak --hours {options.hours:g} --fault-s {options.fault_s:g} --streams {options.streams}"
     with TemporaryDirectory(prefix="soak-") as folder:
         soak = asyncio.run(run(options, Path(folder)))
-    report = examine(soak, options.hours)
+    report = examine(soak, options.hours, options.fault_s)
     table = describe(soak, report, command)
     (options.results / "soak_faults.md").write_text(table)
     told = {"report": asdict(report), "verdict": asdict(soak.verdict), "wrong": soak.wrong, "looks": soak.looks}
