@@ -131,6 +131,9 @@ def full_names(tokens: Collection[str]) -> Iterator[str]:
 def unknown_variables(app: App) -> list[str]:
     """Return warnings about STREAMER_ variables that no command reads: most often a misspelt setting."""
     known = {f"{PREFIX}CONFIG"}
+    there = [name for name in sorted(os.environ) if name.startswith(PREFIX) and name not in known]
+    if not there:
+        return []  # as nearly always: to go through all settings of all commands takes longer than all else here
     for name in app:
         if name.startswith("-"):
             continue
@@ -139,8 +142,8 @@ def unknown_variables(app: App) -> list[str]:
                 known.add(PREFIX + argument.name.lstrip("-").upper().replace("-", "_").replace(".", "_"))
     return [
         f"the environment variable {name} is no setting{_nearest(name, known)}"
-        for name in sorted(os.environ)
-        if name.startswith(PREFIX) and name not in known
+        for name in there
+        if name not in known
     ]
 
 

@@ -63,7 +63,7 @@ def chunked(body: bytes, size: int) -> bytes:
 async def browsing(server: Server, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
     """Open a client of one server."""
     base = f"http://127.0.0.1:{server.port}"
-    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60, **options) as client:
+    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60, verify=False, **options) as client:
         yield client
 
 
