@@ -149,7 +149,7 @@ async def stream(port: int, said: Spoken) -> Heard:
 
 
 async def test_commits_only_append_and_a_final_is_their_join(port):
-    heard = await stream(port, say("jackson", 20, seed=4))
+    heard = await stream(port, say("jackson", 12, seed=4))
 
     assert [message["id"] for message in heard.of("commit")] == list(range(1, len(heard.of("commit")) + 1))
     for final in heard.of("final"):
@@ -161,7 +161,7 @@ async def test_commits_only_append_and_a_final_is_their_join(port):
 
 @pytest.mark.parametrize("speaker", SPEAKERS)
 async def test_word_times_are_where_the_words_were_spoken(port, speaker):
-    said = say(speaker, 20, seed=5)
+    said = say(speaker, 14, seed=5)
     heard = await stream(port, said)
     words = [word for commit in heard.of("commit") for word in commit["words"]]
     matched = SequenceMatcher(None, [word["text"] for word in words], list(said.words), autojunk=False)

@@ -141,9 +141,7 @@ def unknown_variables(app: App) -> list[str]:
             if not argument.children:
                 known.add(PREFIX + argument.name.lstrip("-").upper().replace("-", "_").replace(".", "_"))
     return [
-        f"the environment variable {name} is no setting{_nearest(name, known)}"
-        for name in there
-        if name not in known
+        f"the environment variable {name} is no setting{_nearest(name, known)}" for name in there if name not in known
     ]
 
 

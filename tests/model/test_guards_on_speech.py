@@ -58,6 +58,12 @@ def again(name: str, speaker: str, count: int, pause: float) -> Samples:
     return np.concatenate([np.zeros(SAMPLE_RATE // 3, np.float32), *[part for take in takes for part in (take, quiet)]])
 
 
+@cache
+def unguarded(case: tuple[str, str, int, float], *, final: bool) -> Hypothesis:
+    """What is heard with 30 s of context and no guard."""
+    return hear(again(*case), dynamic=False, final=final, guarded=False)
+
+
 @pytest.mark.parametrize("final", [False, True])
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("case", CASES)
@@ -65,7 +71,7 @@ def test_a_word_said_again_and_again_survives_the_guards(case, dynamic, final):
     name, _, count, _ = case
     audio = again(*case)
     answer = hear(audio, dynamic=dynamic, final=final)
-    bare = hear(audio, dynamic=False, final=final, guarded=False)
+    bare = unguarded(case, final=final)
     assert not answer.loops
     assert names(answer).count(name) >= count, "none is deleted"
     if answer.statistics.encoder_positions == bare.statistics.encoder_positions:

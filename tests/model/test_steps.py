@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from model import decoder as decoder_module
 from model.arena import BATCHES, Dimensions
 from model.graphs import Stepping
-from model.rows import Row
+from model.rows import Decoded, Row
 from model.step import SPAN
 from model.step_counters import Reason
 from model.tail import run_stretch
@@ -24,10 +25,22 @@ def plain(rows, rows_audio=None, **options):
     return make(None, **options).decode(audio() if rows_audio is None else rows_audio, None, rows)
 
 
+@cache
+def six_long() -> list[Decoded]:
+    """Each of six recordings with room for 90 tokens, pass by pass."""
+    return plain([row(limit=90)] * 6)
+
+
+@cache
+def two_long() -> tuple[int, int]:
+    """Which of the six say most."""
+    first, second = sorted(range(6), key=lambda which: len(six_long()[which].tokens))[-2:]
+    return first, second
+
+
 @pytest.mark.parametrize("way", STEPPED)
 def test_attention_is_kept_over_more_steps_than_are_collected_at_once(way):
-    rows = [row(limit=90)] * 6
-    found, expected = make(STEPPED[way]).decode(audio(), None, rows), plain(rows)
+    found, expected = make(STEPPED[way]).decode(audio(), None, [row(limit=90)] * 6), six_long()
     assert max(len(out.tokens) for out in expected) > 2 * SPAN
     for out, right in zip(found, expected, strict=True):
         assert out.tokens == right.tokens
@@ -58,8 +71,7 @@ def test_rows_may_fill_the_decoder_to_its_last_position(way):
 @pytest.mark.parametrize("way", STEPPED)
 def test_a_row_that_is_done_stays_where_it_is_while_others_go_on(way):
     """Else it would leave its cells."""
-    longest = sorted(range(6), key=lambda which: len(plain([row(limit=90)], audio()[which : which + 1])[0].tokens))[-2:]
-    heard = audio()[[0, *longest]]
+    heard = audio()[[0, *two_long()]]
     rows = [row(prompt=tuple(range(1, 111)), limit=2), row(limit=90), row(limit=90)]
     found, expected = make(STEPPED[way]).decode(heard, None, rows), plain(rows, heard)
     assert [out.tokens for out in found] == [out.tokens for out in expected]
