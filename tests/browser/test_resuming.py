@@ -80,8 +80,7 @@ class Speaker:
         await self.page.wait_for_selector("[data-state=idle]")
 
     async def return_at_once(self) -> None:
-        """Let the browser say that there is a network again."""
-        await self.page.wait_for_selector("[data-state=waiting]")
+        """Let the browser say that there is a network again; a page whose pause was over has come back by itself."""
         await self.page.evaluate("dispatchEvent(new Event('online'))")
 
     async def session(self) -> str:
