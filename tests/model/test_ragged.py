@@ -101,7 +101,7 @@ def same(found: Decoded, expected: Decoded, positions: int) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(some=st.lists(cases, min_size=1, max_size=7))
 def test_a_row_is_in_any_batch_what_it_is_alone(way, some):
     together, lengths = batch(some)

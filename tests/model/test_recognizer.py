@@ -59,7 +59,7 @@ def with_text(asked: DecodeRequest, kind: int) -> DecodeRequest:
 cases = st.builds(with_text, requests, st.integers(0, 4))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(cases, min_size=2, max_size=6))
 def test_an_answer_does_not_depend_on_the_rest_of_the_batch(batch):
     batch = [replace(asked, stream=str(i)) for i, asked in enumerate(batch)]
@@ -68,7 +68,7 @@ def test_an_answer_does_not_depend_on_the_rest_of_the_batch(batch):
         same(answer, unguarded().transcribe([asked])[0])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(cases)
 def test_words_are_in_order_within_the_audio_and_after_the_prefix(asked):
     (answer,) = recognizer().transcribe([asked])
