@@ -1,7 +1,8 @@
 """How much of the device the streams need, measured over the last seconds. Pure: told the time, never reads it.
 
 Only what was due counts. A file that is pushed at once takes all the time that is left over; it would make any device
-look crowded, and gives way to whoever is due.
+look crowded, and gives way to whoever is due. The event loop's work is the audio that comes in, so of that it counts
+what streams in real time would have brought.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Load:
     busy: float
     """Share of the time, in [0, 1], in which the device worked on what was due."""
     loop: float
-    """Share of the time in which the event loop computed."""
+    """Share of the time in which the event loop computed for what was due."""
     sessions: float
     """Open on average."""
     seconds: float
@@ -51,6 +52,7 @@ class _Tick:
     at: float
     sessions: int
     loop_seconds: float
+    audio: float
 
 
 class LoadMeter:
@@ -69,9 +71,12 @@ class LoadMeter:
         if batch.lane is Lane.FAST:
             self._waits.extend(wait for wait in batch.waits if wait >= 0)  # the others were answered before due
 
-    def tick(self, now: float, sessions: int, loop_seconds: float) -> None:
-        """Take note of how many sessions are open, and of the processor time the event loop has used so far."""
-        self._ticks.append(_Tick(now, sessions, loop_seconds))
+    def tick(self, now: float, sessions: int, loop_seconds: float, audio: float = 0.0) -> None:
+        """Take note of how many sessions are open, and of what there was so far.
+
+        loop_seconds: processor time the event loop has used; audio: seconds of it that came in, of all sessions.
+        """
+        self._ticks.append(_Tick(now, sessions, loop_seconds, audio))
         while self._ticks[0].at < now - WINDOW_S:
             self._ticks.popleft()
         while self._batches and self._batches[0].at < self._ticks[0].at:
@@ -93,7 +98,9 @@ class LoadMeter:
         busy = min(sum(batch.seconds for batch in measured) / seconds, 1.0)
         fixed = min(sum(batch.fixed for batch in measured) / seconds, busy)
         sessions = sum(tick.sessions for tick in self._ticks) / len(self._ticks)
-        return Load(busy, (last.loop_seconds - first.loop_seconds) / seconds, sessions, seconds, fixed)
+        loop = (last.loop_seconds - first.loop_seconds) / seconds
+        ahead = (last.audio - first.audio) / seconds  # of one stream in real time: 1
+        return Load(busy, loop * min(1.0, sessions / ahead) if ahead else loop, sessions, seconds, fixed)
 
 
 def fixed_share(batch: Batch) -> float:

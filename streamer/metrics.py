@@ -32,7 +32,9 @@ class Metrics:
         ProcessCollector(registry=registry)
         self.sessions = Gauge("streamer_sessions", "Sessions open now", registry=registry)
         self.sessions_opened = Counter("streamer_sessions_opened", "Sessions opened", registry=registry)
-        self.audio = Counter("streamer_audio_seconds", "Audio received, in seconds at 16 kHz", registry=registry)
+        self._audio = Counter("streamer_audio_seconds", "Audio received, in seconds at 16 kHz", registry=registry)
+        self.audio_seconds = 0.0
+        """Received so far, of all sessions."""
         self._utterances = Counter("streamer_utterances", "Utterances begun", registry=registry)
         self._partials = Counter("streamer_partials", "Partials produced", registry=registry)
         self._commits = Counter("streamer_commits", "Commits produced", registry=registry)
@@ -115,6 +117,11 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def audio(self, samples: int) -> None:
+        """Count what a session received, in samples."""
+        self._audio.inc(samples / SAMPLE_RATE)
+        self.audio_seconds += samples / SAMPLE_RATE
 
     def event(self, event: events.Event) -> None:
         """Count what a session says, whether or not a client is there to hear it."""

@@ -12,7 +12,8 @@ SMALLEST_STORAGE = 16_384
 class Stretch:
     """Keeps the samples from `start` to `end`; forgets what is trimmed and never anything else.
 
-    Appending is amortised constant time: the storage doubles when full and slides down when its head is empty.
+    Appending is amortised constant time: when the storage is full, what is held slides to a new one with room for half
+    as much again. So a backlog takes no more memory than it must, and none once it is gone.
     """
 
     def __init__(self, start: int = 0) -> None:
@@ -42,10 +43,8 @@ class Stretch:
         self.end += added
 
     def _make_room(self, needed: int) -> None:
-        """Slide to the front of a storage at least twice as large as what must fit."""
-        size = len(self._storage)
-        while size < 2 * needed:
-            size *= 2
+        """Slide to the front of a storage half as large again as what must fit."""
+        size = -(-needed * 3 // 2 // SMALLEST_STORAGE) * SMALLEST_STORAGE
         held = self._storage[self._offset : self._offset + len(self)]
         storage: Samples = np.zeros(size, dtype=np.float32)
         storage[: len(held)] = held

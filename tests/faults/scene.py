@@ -241,7 +241,7 @@ async def amid_speakers(scene: Scene, usual: float) -> None:
     async with asyncio.TaskGroup() as group:
         for speaker in speakers:
             group.create_task(speaker.run(scene.port))
-        await until(lambda: all(speaker.of("commit") for speaker in speakers))
+        await until(lambda: all(speaker.of("commit") or speaker.of("error") for speaker in speakers))
         watching = group.create_task(watch(scene.port, speakers[0].of("ready")[0]["session"]))
         lines = len(scene.subject.log)
         try:

@@ -18,7 +18,7 @@ class World:
 
     def __init__(self, *, max_load: float = 0.9, sessions: int = 8, config: SessionConfig | None = None) -> None:
         self.now = 1000.0
-        self.loop = 0.0
+        self.loop = self.audio = 0.0
         self.sessions = sessions
         self.owing = False
         self.governor = Governor(
@@ -28,6 +28,7 @@ class World:
             owing=lambda: self.owing,
             clock=lambda: self.now,
             loop_clock=lambda: self.loop,
+            audio=lambda: self.audio,
         )
 
     def work(self, seconds: int, wait: float, busy: float = 0.95, batches: int = 10) -> None:
@@ -158,6 +159,17 @@ def test_an_event_loop_that_has_no_time_closes_the_door():
 
     assert not world.governor.has_room_for(1)
     assert world.governor.expected_load > 0.9
+
+
+def test_who_sends_a_recording_as_fast_as_it_is_taken_closes_no_door():
+    world = World(sessions=2)
+    for _ in range(20):
+        world.loop += 0.95
+        world.audio += 50
+        world.work(1, wait=0.05, busy=0.1)
+    world.sessions = 30
+
+    assert world.governor.has_room_for(1)
 
 
 def test_a_wanted_interval_beyond_the_widest_is_kept():

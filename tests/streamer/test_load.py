@@ -87,6 +87,15 @@ def test_what_was_not_due_is_no_load():
     assert meter.read().busy == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize(("speed", "share"), [(0.0, 0.6), (0.5, 0.6), (1.0, 0.6), (3.0, 0.2), (30.0, 0.02)])
+def test_audio_that_comes_faster_than_it_is_spoken_takes_only_what_is_left_of_the_event_loop(speed, share):
+    meter = LoadMeter()
+    for second in range(30):
+        meter.tick(float(second), 4, 0.6 * second, 4 * speed * second)
+
+    assert meter.read().loop == pytest.approx(share)
+
+
 def test_the_wait_is_that_of_nine_answers_in_ten_and_of_first_attempts_only():
     meter = LoadMeter()
     meter.add(0.0, batch(1.0, tuple(n / 100 for n in range(100))))

@@ -26,7 +26,20 @@ def test_storage_stays_bounded_when_audio_is_trimmed():
         window.append(np.zeros(1600, np.float32))
         window.trim(max(window.start, window.end - 16_000))
 
-    assert window.capacity <= 8 * 16_000
+    assert window.capacity <= 2 * (16_000 + 1600)
+
+
+def test_a_backlog_takes_little_more_than_it_is_and_nothing_once_it_is_gone():
+    window, second = AudioWindow(), np.zeros(16_000, np.float32)
+    for _ in range(90):
+        window.append(second)
+        assert window.capacity <= 2 * 16_000 + 1.5 * len(window)
+    window.trim(window.end - 16_000)
+    for _ in range(90):
+        window.append(second)
+        window.trim(window.end - 16_000)
+
+    assert window.capacity <= 4 * 16_000
 
 
 def test_what_was_read_does_not_change_later():
