@@ -82,7 +82,7 @@ class Admission:
     def admitted(self, connection: Connection) -> Generator[None]:
         """Count a connection among the sessions while it lives."""
         self._connections.add(connection)
-        self._metrics.sessions_opened.inc()
+        self._metrics.opened()
         try:
             yield
         finally:

@@ -40,29 +40,29 @@ class Governor:
         max_load: float = 0.0,
         sessions: Callable[[], int] = lambda: 1,
         owing: Callable[[], bool] = lambda: True,
-        audio: Callable[[], float] = lambda: 0.0,
+        taken_in: Callable[[], float] = lambda: 0.0,
         clock: Callable[[], float] = time.monotonic,
         loop_clock: Callable[[], float] = time.thread_time,
     ) -> None:
         """`max_load` bounds `expected_load`, 0 for no bound; `sessions` tells how many streams are open.
 
-        `owing` tells whether anybody waits for an answer that is due, as `Engine.owing` does. `audio` tells how many
-        seconds of it were received so far, of all streams. `clock` gives seconds, `loop_clock` the processor seconds of
-        the thread that asks, which is the event loop's.
+        `owing` tells whether anybody waits for an answer that is due, as `Engine.owing` does. `taken_in` tells what
+        came from clients so far, as `Metrics.taken_in` does. `clock` gives seconds, `loop_clock` the processor
+        seconds of the thread that asks, which is the event loop's.
         """
         milliseconds = rungs(config.update_interval_ms, config.max_update_interval_ms)
         self._samples = tuple(step * SAMPLE_RATE // 1000 for step in milliseconds)
         self._max_load = max_load
         self._sessions = sessions
         self._owing = owing
-        self._audio = audio
+        self._taken_in = taken_in
         self._clock = clock
         self._loop_clock = loop_clock
         self._ladder = IntervalLadder([step / 1000 for step in milliseconds])
         self._meter = LoadMeter()
         self._cost = StreamCost()
         self._looked = clock()
-        self._meter.tick(self._looked, 0, loop_clock(), audio())
+        self._meter.tick(self._looked, 0, loop_clock(), taken_in())
 
     @property
     def interval(self) -> int:
@@ -113,7 +113,7 @@ class Governor:
         if periods < 1:
             return
         passed, self._looked = now - self._looked, now
-        self._meter.tick(now, self._sessions(), self._loop_clock(), self._audio())
+        self._meter.tick(now, self._sessions(), self._loop_clock(), self._taken_in())
         load = self._meter.read()
         self._cost.learn(passed, load, self._stretch)
         before = self._ladder.interval

@@ -1,8 +1,8 @@
 """How much of the device the streams need, measured over the last seconds. Pure: told the time, never reads it.
 
 Only what was due counts. A file that is pushed at once takes all the time that is left over; it would make any device
-look crowded, and gives way to whoever is due. The event loop's work is the audio that comes in, so of that it counts
-what streams in real time would have brought.
+look crowded, and gives way to whoever is due. The event loop's work is the audio that comes in, and clients that come
+and go, so of that it counts what streams in real time, once they are open, would have brought.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from streamer.lanes import Lane
 
 WINDOW_S = 10.0
 """What the load is measured over."""
+OPENING_S = 0.5
+"""What a client that comes costs the event loop, in seconds of audio: 2 ms where a second of speech costs 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class _Tick:
     at: float
     sessions: int
     loop_seconds: float
-    audio: float
+    taken_in: float
 
 
 class LoadMeter:
@@ -71,12 +73,12 @@ class LoadMeter:
         if batch.lane is Lane.FAST:
             self._waits.extend(wait for wait in batch.waits if wait >= 0)  # the others were answered before due
 
-    def tick(self, now: float, sessions: int, loop_seconds: float, audio: float = 0.0) -> None:
+    def tick(self, now: float, sessions: int, loop_seconds: float, taken_in: float = 0.0) -> None:
         """Take note of how many sessions are open, and of what there was so far.
 
-        loop_seconds: processor time the event loop has used; audio: seconds of it that came in, of all sessions.
+        loop_seconds: processor time the event loop has used; taken_in: what came from clients, in seconds of audio.
         """
-        self._ticks.append(_Tick(now, sessions, loop_seconds, audio))
+        self._ticks.append(_Tick(now, sessions, loop_seconds, taken_in))
         while self._ticks[0].at < now - WINDOW_S:
             self._ticks.popleft()
         while self._batches and self._batches[0].at < self._ticks[0].at:
@@ -99,8 +101,8 @@ class LoadMeter:
         fixed = min(sum(batch.fixed for batch in measured) / seconds, busy)
         sessions = sum(tick.sessions for tick in self._ticks) / len(self._ticks)
         loop = (last.loop_seconds - first.loop_seconds) / seconds
-        ahead = (last.audio - first.audio) / seconds  # of one stream in real time: 1
-        return Load(busy, loop * min(1.0, sessions / ahead) if ahead else loop, sessions, seconds, fixed)
+        came = (last.taken_in - first.taken_in) / seconds  # of one stream in real time: 1
+        return Load(busy, loop * min(1.0, sessions / came) if came else loop, sessions, seconds, fixed)
 
 
 def fixed_share(batch: Batch) -> float:

@@ -14,6 +14,7 @@ from streamer.engine import Engine
 from streamer.governor import Governor
 from streamer.journal.journal import Journal
 from streamer.lanes import Lane
+from streamer.load import OPENING_S
 from streamer.protocols.commands import ErrorCode
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,10 +32,10 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self.sessions = Gauge("streamer_sessions", "Sessions open now", registry=registry)
-        self.sessions_opened = Counter("streamer_sessions_opened", "Sessions opened", registry=registry)
-        self._audio = Counter("streamer_audio_seconds", "Audio received, in seconds at 16 kHz", registry=registry)
-        self.audio_seconds = 0.0
-        """Received so far, of all sessions."""
+        self._sessions_opened = Counter("streamer_sessions_opened", "Sessions opened", registry=registry)
+        self.audio = Counter("streamer_audio_seconds", "Audio received, in seconds at 16 kHz", registry=registry)
+        self.taken_in = 0.0
+        """What came from clients so far, in seconds of audio: the audio, and `OPENING_S` for whoever came."""
         self._utterances = Counter("streamer_utterances", "Utterances begun", registry=registry)
         self._partials = Counter("streamer_partials", "Partials produced", registry=registry)
         self._commits = Counter("streamer_commits", "Commits produced", registry=registry)
@@ -118,10 +119,15 @@ class Metrics:
         """Return everything in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def audio(self, samples: int) -> None:
+    def heard(self, samples: int) -> None:
         """Count what a session received, in samples."""
-        self._audio.inc(samples / SAMPLE_RATE)
-        self.audio_seconds += samples / SAMPLE_RATE
+        self.audio.inc(samples / SAMPLE_RATE)
+        self.taken_in += samples / SAMPLE_RATE
+
+    def opened(self) -> None:
+        """Count a session."""
+        self._sessions_opened.inc()
+        self.taken_in += OPENING_S
 
     def event(self, event: events.Event) -> None:
         """Count what a session says, whether or not a client is there to hear it."""
@@ -161,6 +167,7 @@ class Metrics:
     def refusal(self, reason: str) -> None:
         """Count a connection that was refused; the reasons are a closed set."""
         self._refusals.labels(reason).inc()
+        self.taken_in += OPENING_S
 
     def batch_done(self, batch: Batch) -> None:
         """Count a batch."""

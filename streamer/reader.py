@@ -174,7 +174,7 @@ class Reader:
         """Give audio to the session; give others their turn now and then; wait while the backlog is full."""
         self._session.receive_audio(samples)
         self._pace.note_arrival(self._session.received)
-        self._metrics.audio(len(samples))
+        self._metrics.heard(len(samples))
         self._wake()
         await self._share(len(samples))
         await self._await_room()

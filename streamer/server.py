@@ -87,7 +87,7 @@ class Server:
             max_load=config.server.max_load,
             sessions=lambda: self.admission.count,
             owing=lambda: self.engine.owing,
-            audio=lambda: self.metrics.audio_seconds,
+            taken_in=lambda: self.metrics.taken_in,
         )
         supervisor = recognizer if isinstance(recognizer, Supervisor) else None
         self.engine = Engine(

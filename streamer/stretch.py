@@ -12,8 +12,8 @@ SMALLEST_STORAGE = 16_384
 class Stretch:
     """Keeps the samples from `start` to `end`; forgets what is trimmed and never anything else.
 
-    Appending is amortised constant time: when the storage is full, what is held slides to a new one with room for half
-    as much again. So a backlog takes no more memory than it must, and none once it is gone.
+    Appending is amortised constant time: when the storage is full, what is held slides to its front, or to one with
+    room for half as much again. So a backlog takes little more memory than it is, and none once it is gone.
     """
 
     def __init__(self, start: int = 0) -> None:
@@ -43,12 +43,19 @@ class Stretch:
         self.end += added
 
     def _make_room(self, needed: int) -> None:
-        """Slide to the front of a storage half as large again as what must fit."""
+        """Slide to the front of a storage half as large again as what must fit; of this one if it is not far larger."""
         size = -(-needed * 3 // 2 // SMALLEST_STORAGE) * SMALLEST_STORAGE
         held = self._storage[self._offset : self._offset + len(self)]
-        storage: Samples = np.zeros(size, dtype=np.float32)
-        storage[: len(held)] = held
-        self._storage, self._offset = storage, 0
+        if size <= len(self._storage) <= 2 * size:
+            # At least a third of it is free in front; pieces no longer than that do not overlap where they go.
+            for at in range(0, len(held), self._offset):
+                piece = held[at : at + self._offset]
+                self._storage[at : at + len(piece)] = piece
+        else:
+            storage: Samples = np.empty(size, dtype=np.float32)
+            storage[: len(held)] = held
+            self._storage = storage
+        self._offset = 0
 
     def read(self, start: int, end: int) -> Samples:
         """Copy the samples from index start to end, which must be held."""

@@ -350,7 +350,7 @@ async def test_a_stream_whose_client_vanishes_is_still_decided_and_forgotten(pol
             await client.send(json.dumps(START))
             session = (await until_heard(client, "ready"))["session"]
             await client.send(s16(sentence(1, 2, 3)[: SAMPLE_RATE * 9 // 10]))
-            await until(lambda: server.metrics.audio_seconds >= 0.9)
+            await until(lambda: server.metrics.audio._value.get() >= 0.9)
             if politely:
                 await client.close(1001)
             else:
@@ -451,7 +451,7 @@ async def test_a_fault_of_ours_is_told_logged_once_and_stays_with_its_stream(
             return lambda frame: 1 / 0
 
         good = asyncio.create_task(transcribe(server, s16(GOOD), 3200))
-        await until(lambda: server.admission.count == 1 and server.metrics.audio_seconds > 0)
+        await until(lambda: server.admission.count == 1 and server.metrics.audio._value.get() > 0)
         monkeypatch.setattr(server, "_make_vad", broken)
         heard = await transcribe(server, s16(GOOD), 3200)
 

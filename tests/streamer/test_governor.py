@@ -9,6 +9,7 @@ from streamer.batch import Batch
 from streamer.config import SessionConfig
 from streamer.governor import Governor
 from streamer.lanes import Lane
+from streamer.load import OPENING_S
 
 ANSWER = Hypothesis(0, 16_000, (), "en")
 
@@ -18,7 +19,7 @@ class World:
 
     def __init__(self, *, max_load: float = 0.9, sessions: int = 8, config: SessionConfig | None = None) -> None:
         self.now = 1000.0
-        self.loop = self.audio = 0.0
+        self.loop = self.taken_in = 0.0
         self.sessions = sessions
         self.owing = False
         self.governor = Governor(
@@ -28,7 +29,7 @@ class World:
             owing=lambda: self.owing,
             clock=lambda: self.now,
             loop_clock=lambda: self.loop,
-            audio=lambda: self.audio,
+            taken_in=lambda: self.taken_in,
         )
 
     def work(self, seconds: int, wait: float, busy: float = 0.95, batches: int = 10) -> None:
@@ -165,11 +166,24 @@ def test_who_sends_a_recording_as_fast_as_it_is_taken_closes_no_door():
     world = World(sessions=2)
     for _ in range(20):
         world.loop += 0.95
-        world.audio += 50
+        world.taken_in += 50
         world.work(1, wait=0.05, busy=0.1)
     world.sessions = 30
 
     assert world.governor.has_room_for(1)
+
+
+def test_clients_that_come_and_go_close_no_door_and_make_no_stream_dear():
+    world = World(sessions=4)
+    world.work(60, wait=0.05, busy=0.1)
+    usual = world.governor.expected_load
+    for _ in range(20):
+        world.loop += 0.9
+        world.taken_in += 400 * OPENING_S
+        world.work(1, wait=0.05, busy=0.1)
+
+    assert world.governor.has_room_for(20)
+    assert world.governor.expected_load < usual + 0.1
 
 
 def test_a_wanted_interval_beyond_the_widest_is_kept():

@@ -173,7 +173,7 @@ async def test_a_client_faster_than_the_recognizer_is_held_back_and_loses_nothin
     async with running(recognizer=gated, config=config) as server, asyncio.TaskGroup() as group:
         talk = group.create_task(transcribe(server, s16(speech), 64_000))
         await until(lambda: server.metrics.stalls._value.get() == 1)
-        held = server.metrics.audio_seconds
+        held = server.metrics.audio._value.get()
         gated.gate.set()
         heard = await talk
 
@@ -186,7 +186,7 @@ async def test_a_server_that_stops_lets_streams_finish_and_closes_with_1012() ->
     async with running() as server, connected(server) as socket:
         await socket.send('{"type":"start"}')
         await socket.send(s16(sentence(1, 2, 3)[: SAMPLE_RATE * 11 // 10]))
-        await until(lambda: server.metrics.audio_seconds >= 1.1)
+        await until(lambda: server.metrics.audio._value.get() >= 1.1)
         server.stop()
         heard = await listen(socket)
 
