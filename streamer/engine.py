@@ -11,13 +11,12 @@ holds up itself and no other.
 
 The line is bounded by the number of sessions, each of which has at most one request in it. A batch that fails is tried
 again row by row, so that only the guilty row's owner hears of it; if the device itself is lost under a batch, likewise,
-as soon as there is another (`suspects.py`).
+as soon as there is another (`runner.py`, `suspects.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -27,23 +26,13 @@ from time import monotonic
 from model.choice import best
 from model.types import DecodeRequest, Hypothesis, Recognizer
 from streamer.batch import Batch, BatchBound, EngineObserver
-from streamer.device import Device, DeviceLost, DeviceThread, RemoteRecognizer
+from streamer.device import Device, DeviceThread, RemoteRecognizer
 from streamer.health import Health
 from streamer.lanes import Lane, Lanes, RequestSource, Ticket
-from streamer.suspects import Suspects
-
-logger = logging.getLogger(__name__)
+from streamer.runner import BatchRunner, EngineError, ShunnedError
 
 MOST_ATTEMPTS = 16
 """At one request; a recognizer that still has not settled is taken at its best word."""
-
-
-class EngineError(Exception):
-    """This request cannot be recognised; the cause is attached."""
-
-
-class ShunnedError(EngineError):
-    """A request of a stream that has taken the device down too often: it was not tried."""
 
 
 async def at_once() -> None:
@@ -69,8 +58,7 @@ class Engine:
         `make_device` makes what the recognizer runs on, for a name; `RemoteDevice` for a RemoteRecognizer.
         `available` waits until the recognizer can be asked: its time is no batch's.
         """
-        self._recognizer = recognizer
-        self._suspects = Suspects()
+        self._runner = BatchRunner(recognizer, self._count_failure)
         self._observers = observers
         self._batch_seconds = batch_seconds
         self._clock = clock
@@ -150,8 +138,7 @@ class Engine:
         while self._departed or not self.idle:
             departed, self._departed = self._departed, []
             for stream in departed:
-                self._suspects.forget(stream)
-                await device.run(self._recognizer.forget, stream)
+                await self._runner.forget(device, stream)
             await self._available()
             lane = self._lanes.next_lane()
             if lane is None:
@@ -187,7 +174,7 @@ class Engine:
         So one stream's trouble stays its own, and who has nothing to do with it has the answer before.
         """
         undelivered = set(tickets)
-        parts = deque(self._suspects.divide([request.stream for request in requests]))
+        parts = deque(self._runner.divide(requests))
         try:
             while parts:
                 rows = [row for row in parts.popleft() if not tickets[row].answer.done()]
@@ -196,10 +183,9 @@ class Engine:
                 concerned, asked = [tickets[row] for row in rows], [requests[row] for row in rows]
                 await self._available()
                 began = self._clock()
-                answers = await self._attempt(device, asked)
+                answers = await self._runner.attempt(device, asked)
                 if answers is None:
-                    alone = self._suspects.divide([request.stream for request in asked])
-                    parts.extend([rows[row]] for part in alone for row in part)
+                    parts.extend([rows[row]] for part in self._runner.divide(asked) for row in part)
                     continue
                 self._account(lane, began, concerned, asked, answers)
                 for ticket, answer in zip(concerned, answers, strict=True):
@@ -209,39 +195,9 @@ class Engine:
             for ticket in undelivered:
                 ticket.answer.cancel()
 
-    async def _attempt(self, device: Device, requests: list[DecodeRequest]) -> list[Hypothesis | EngineError] | None:
-        """Run a batch once; return None if its rows are to be tried alone."""
-        streams = [request.stream for request in requests]
-        if self._suspects.is_shunned(streams[0]):  # and alone, as every suspect is
-            return [ShunnedError("recognition failed: this stream has taken it down too often")]
-        try:
-            answers = complete(await device.run(self._recognizer.transcribe, requests), requests)
-        except DeviceLost as error:
-            if not self._suspects.accuse(streams):
-                return None
-            return [self._fail(requests, error)]
-        except Exception as error:  # noqa: BLE001  # whatever the device raises, the other streams must go on
-            if len(requests) > 1:
-                self._count_failure(requests)
-                logger.warning("a batch of %d failed; its rows are tried one by one", len(requests))
-                return None
-            return [self._fail(requests, error)]
-        self._suspects.acquit(streams)
-        return list(answers)
-
-    def _fail(self, requests: Sequence[DecodeRequest], error: Exception) -> EngineError:
-        """Return what the owner of a request hears that cannot be answered."""
-        self._count_failure(requests)
-        lost = isinstance(error, DeviceLost)  # then its own log line says where
-        extra = {"stream": requests[0].stream, "reason": str(error)}
-        logger.error("recognition failed", exc_info=None if lost else error, extra=extra)
-        failure = EngineError(f"recognition failed: {error}")
-        failure.__cause__ = error
-        return failure
-
-    def _count_failure(self, requests: Sequence[DecodeRequest]) -> None:
+    def _count_failure(self, requests: int) -> None:
         for observer in self._observers:
-            observer.batch_failed(len(requests))
+            observer.batch_failed(requests)
 
     def _account(
         self,
@@ -291,10 +247,3 @@ class Engine:
             ticket.answer.set_result(best(ticket.tried))
         else:
             ticket.answer.set_exception(answer)
-
-
-def complete(answers: list[Hypothesis], requests: Sequence[DecodeRequest]) -> list[Hypothesis]:
-    """Return the answers if there is one for each request. Raises RuntimeError otherwise."""
-    if len(answers) != len(requests):
-        raise RuntimeError(f"the recognizer answered {len(answers)} of {len(requests)} requests")
-    return answers

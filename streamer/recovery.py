@@ -7,8 +7,9 @@ from collections.abc import Callable
 from time import monotonic
 
 from streamer.device import DeviceLost
-from streamer.engine import Engine, EngineError
+from streamer.engine import Engine
 from streamer.events import Warned
+from streamer.runner import EngineError
 from streamer.trial import prove
 from streamer.worker.causes import Cause, Loss
 from streamer.worker.supervisor import Supervisor

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from model.types import DecodeRequest
-from streamer.engine import Engine, EngineError
+from streamer.engine import Engine
 from streamer.pace import Pace
+from streamer.runner import EngineError
 from streamer.session import Session
 
 

@@ -14,9 +14,10 @@ import pytest
 from model.types import DecodeRequest, Hypothesis
 from streamer.batch import Batch
 from streamer.device import DeviceLost
-from streamer.engine import MOST_ATTEMPTS, Engine, EngineError
+from streamer.engine import MOST_ATTEMPTS, Engine
 from streamer.health import FAILURES_UNTIL_DOUBT, TRIAL
 from streamer.lanes import Lane
+from streamer.runner import EngineError
 from streamer.suspects import MOST_CONVICTIONS, MOST_LOST
 from tests.fakes import LevelRecognizer, speak
 

@@ -10,9 +10,10 @@ from typing import Any, cast
 from model.types import DecodeRequest, Hypothesis, ModelCard
 from streamer import recovery
 from streamer.device import DeviceLost, RemoteDevice
-from streamer.engine import Engine, EngineError
+from streamer.engine import Engine
 from streamer.health import TRIAL
 from streamer.recovery import Recovery
+from streamer.runner import EngineError
 from streamer.suspects import MOST_CONVICTIONS, MOST_LOST
 from streamer.trial import SILENCE, warm_up
 from streamer.worker.supervisor import Supervisor
