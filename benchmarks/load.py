@@ -60,7 +60,7 @@ class Level:
     """Windows decoded per second of speech."""
     mean_batch: float
     cpu: float
-    """CPU seconds of the daemon per second of one stream's audio."""
+    """CPU seconds of the daemon and its recognizer per second of one stream's audio."""
     missed: float
     """Share of spoken words that were not heard, or as another word."""
     extra: float
@@ -117,10 +117,10 @@ def main() -> None:
 
 def run_level(daemon: Daemon, clients: int, seconds: float) -> Level:
     """Run this many clients side by side."""
-    before, cpu = daemon.metrics(), daemon.cpu_seconds()
+    before, cpu = daemon.metrics(), daemon.cpu_seconds_of_all()
     tasks = [Task(100 * clients + index, seconds, APART_S * index) for index in range(clients)]
     outcomes = run_clients(daemon.address, tasks, SessionConfig().update_interval_ms / 1000)
-    cpu = daemon.cpu_seconds() - cpu
+    cpu = daemon.cpu_seconds_of_all() - cpu
     return sum_up(outcomes, before, daemon.metrics(), cpu)
 
 
@@ -183,9 +183,9 @@ Streams that were accepted and then dropped, or that lost audio:
 {lost}
 
 Lag is audio received and not yet decoded. Commit is the delay from the true end of a word to its commit. Interval is
-between two updates of a stream, as the daemon announced it, mean over streams and time. CPU per stream is the daemon's
-CPU time per second of one stream's audio, relative to the first row. A word heard as another one is both missed and
-extra. Latest chunk sent tells how far the clients themselves fell behind.
+between two updates of a stream, as the daemon announced it, mean over streams and time. CPU per stream is the CPU time
+of the daemon and its recognizer per second of one stream's audio, relative to the first row. A word heard as another
+one is both missed and extra. Latest chunk sent tells how far the clients themselves fell behind.
 
 ![lag, interval and streams served against the number of clients](load.png)
 """
