@@ -6,6 +6,7 @@
     oom@rows=4        whenever a batch has more than four rows
     slow:0.02@every   at every batch, the daemon's own among them: a device of that speed
     raise@after=3     at all batches after the third of the first child, the daemon's own among them
+    raise@child>=2    at all batches of the second child and the later ones, the daemon's own among them
     exit@start=2      while the second child loads; start* while any does, start> while any after the first
 
 Batches of the daemon's own are not counted.
@@ -122,6 +123,8 @@ class Fault:
                 return len(batch) > int(value)
             case "after":
                 return number > int(value) and (self.always or generation == 1)
+            case "child>":
+                return generation >= int(value)
             case "key":
                 return int(value) in keys_in(batch)
             case "start" | "start>":
@@ -147,7 +150,7 @@ class FaultyRecognizer(FrameRecognizer):
         own = all(request.stream == "warm-up" for request in batch)
         self._number += not own
         for fault in self._faults:
-            if own and not fault.when.startswith(("after", "every")):
+            if own and not fault.when.startswith(("after", "every", "child")):
                 continue
             if fault.strikes(batch, self._number, self._generation):
                 fault.do()

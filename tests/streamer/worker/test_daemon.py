@@ -123,7 +123,7 @@ async def test_a_process_in_which_everything_fails_is_replaced(monkeypatch):
 
 async def test_while_every_process_fails_nobody_is_let_in_and_those_inside_are_not_ended_for_it(monkeypatch):
     monkeypatch.setattr(recovery, "RETRY_S", 0.05)
-    async with daemon("raise@after=0*") as (server, supervisor):
+    async with daemon("raise@after=0", "raise@child>=2") as (server, supervisor):
         speaker = Speaker(1, [6] * 4)
         await speak(server, speaker)
         await until(lambda: not server.engine.ready)
