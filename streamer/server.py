@@ -5,23 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import replace
 from functools import partial
 from socket import socket
 
-from model.types import SAMPLE_RATE, Recognizer
+from model.types import Recognizer
 from streamer.access import Access, Right
 from streamer.admission import Admission
 from streamer.config import Config, ConfigError, JournalConfig
-from streamer.connection import Connection
 from streamer.decoding.decoder import DECODER
 from streamer.decoding.decoders import Decoders
-from streamer.device import DeviceThread, RemoteDevice
 from streamer.doors import Doors
-from streamer.endpoint import adjusted
-from streamer.engine import Engine, at_once
 from streamer.entrance import Entrance
-from streamer.governor import Governor
 from streamer.heap import keep_small
 from streamer.http.files import Files
 from streamer.http.routes import http_routes
@@ -32,25 +26,19 @@ from streamer.lobby import Lobby
 from streamer.metrics import Metrics
 from streamer.own_microphone import OwnMicrophone, Source, check_wishes, default_source
 from streamer.ports import Ports
-from streamer.protocols.commands import Codec, Configure, ProtocolError
 from streamer.protocols.handshake import House
-from streamer.recovery import Recovery
+from streamer.recognition import Recognition
 from streamer.routes import Routes
 from streamer.service import Notifier
-from streamer.session import Session
-from streamer.stall import PATIENCE_S, StallDetector
-from streamer.step_metrics import StepMetrics
 from streamer.stop import Stop
 from streamer.streams import Streams
+from streamer.switchboard import Switchboard
 from streamer.tls import Certificate
 from streamer.transport import TransportConfig
-from streamer.trial import warm_up
 from streamer.vad import VoiceActivityDetector, WebRtcVad
 from streamer.watching.audience import Audience
 from streamer.watching.routes import watching_routes
-from streamer.wire import Wire
 from streamer.worker.supervisor import Supervisor
-from streamer.worker_metrics import WorkerMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -82,42 +70,22 @@ class Server:
         config.line.check_language(recognizer.card.languages)
         check_wishes(config.microphone, recognizer.card)
         self.metrics = Metrics()
-        self.governor = governor = Governor(
-            config.session,
-            max_load=config.server.max_load,
-            sessions=lambda: self.admission.count,
-            owing=lambda: self.engine.owing,
-            taken_in=lambda: self.metrics.taken_in,
-        )
-        supervisor = recognizer if isinstance(recognizer, Supervisor) else None
-        self.engine = Engine(
+        self.recognition = Recognition(
             recognizer,
-            config.model.max_batch,
-            observers=(self.metrics, governor),
-            batch_seconds=lambda: governor.batch_seconds,
-            make_device=DeviceThread if supervisor is None else lambda _: RemoteDevice(),
-            available=at_once if supervisor is None else supervisor.available,
-        )
-        self._recovery = recovery = Recovery(self.engine, supervisor)
-        self.admission = Admission(
-            config.server.max_sessions,
-            self._recognizing,
+            config,
             self.metrics,
-            lambda streams: governor.has_room_for(streams) and recovery.has_memory,
+            sessions=lambda: self.admission.count,
+            waiting=lambda: self.admission.waiting or self.files.waiting,
         )
-        recovery.on_restart = self.admission.warn
+        self.engine = self.recognition.engine
+        self.admission = Admission(
+            config.server.max_sessions, self.recognition.happens, self.metrics, self.recognition.has_room_for
+        )
+        self.recognition.recovery.on_restart = self.admission.warn
         self._config = config
         self._card = recognizer.card
-        self._make_vad = make_vad
-        self._warm = False
         self._stop = Stop()
         self._notifier = Notifier(environment)
-        self._stalls = StallDetector(
-            lambda: self.admission.waiting or self.files.waiting,
-            lambda: self.engine.batches,
-            # A supervisor mends what it can first.
-            patience_s=PATIENCE_S if supervisor is None else max(PATIENCE_S, 2 * config.worker.batch_timeout_s),
-        )
         access = Access.of(config.server)
         self.certificate = Certificate.of(config.server)
         """What the port shows to who connects; None where it speaks without TLS."""
@@ -131,9 +99,20 @@ class Server:
         self._runs_ports = ports is None
         self.ports = ports or Ports(config, house, doors)
         """What is served beside HTTP, each on a port of its own."""
+        self.journal = self._open_journal(config.journal)
+        self._lobby = Lobby(self.journal, config.server.resume_s, config.server.max_sessions)
         self.files = Files(config.http.max_files, self.metrics.registry)
         self.decoders = Decoders(self.metrics.registry, decoder)
         self.audience = Audience(config.watch, self.metrics)
+        self.switchboard = Switchboard(
+            config,
+            make_vad,
+            engine=self.engine,
+            governor=self.recognition.governor,
+            lobby=self._lobby,
+            audience=self.audience,
+            metrics=self.metrics,
+        )
         watching = watching_routes(
             self.audience, access, self.metrics, config.server.send_timeout_s, lambda: self.admission.draining
         )
@@ -146,9 +125,9 @@ class Server:
             decoders=self.decoders,
             engine=self.engine,
             metrics=self.metrics,
-            open_session=self._open_session,
+            open_session=self.switchboard.open_session,
         )
-        entrance = Entrance(self.admission, self.metrics, self._connect)
+        entrance = Entrance(self.admission, self.metrics, self.switchboard.connect)
         streams = Streams(access, entrance, self.metrics, house, send_timeout_s=config.server.send_timeout_s)
         self.ports.open(house, entrance)
         self.microphone = self._make_microphone(make_source) if config.microphone.enabled else None
@@ -159,23 +138,8 @@ class Server:
         )
         transport = TransportConfig(routes.application(), config.server, self.guests, self.certificate)
         self._listener = Listener(transport)
-        self.journal: Journal = self._open_journal(config.journal)
-        self._lobby = Lobby(self.journal, config.server.resume_s, config.server.max_sessions)
-        self._show_state()
-        self._show_recognizer(recognizer)
-
-    def _show_state(self) -> None:
-        """Have the metrics show how things are whenever somebody asks."""
         self.metrics.ready.set_function(lambda: float(self.admission.ready))
-        self.metrics.watch_load(self.governor, self.engine)
         self.metrics.sessions.set_function(lambda: self.admission.count)
-
-    def _show_recognizer(self, recognizer: Recognizer | Supervisor) -> None:
-        """Have the metrics show what only some recognizers have."""
-        if counts := getattr(recognizer, "step_counts", None):
-            self.metrics.registry.register(StepMetrics(counts))
-        if isinstance(recognizer, Supervisor):
-            self.metrics.registry.register(WorkerMetrics(recognizer))
 
     def _open_journal(self, config: JournalConfig) -> Journal:
         try:
@@ -210,8 +174,8 @@ class Server:
             async with asyncio.TaskGroup() as group:
                 engine = group.create_task(self.engine.run())
                 async with self._stop.interrupts():
-                    await self._warm_up()
-                if self._warm:
+                    await self.recognition.warm_up()
+                if self.recognition.warm:
                     await self._serve(group, on_ready)
                 self.ports.end()
                 engine.cancel()
@@ -223,8 +187,8 @@ class Server:
     async def _serve(self, group: asyncio.TaskGroup, on_ready: Callable[[int], None] | None) -> None:
         """Serve until stopped, and those who are there to their ends."""
         tasks = [
-            group.create_task(self._notifier.watch(self._alive)),
-            group.create_task(self._recovery.run()),
+            group.create_task(self._notifier.watch(self.recognition.alive)),
+            group.create_task(self.recognition.recovery.run()),
             group.create_task(self._renew()),
             group.create_task(self.decoders.run()),
             group.create_task(keep_small()),
@@ -243,18 +207,6 @@ class Server:
         await listener
         for task in tasks:
             task.cancel()
-
-    def _recognizing(self) -> bool:
-        return self._warm and self.engine.ready and self._recovery.serving and not self._stalls.stalled()
-
-    def _alive(self) -> bool:
-        """Whether the daemon does its work; asked from the event loop, so a stuck loop does not ask."""
-        return (self.engine.ready or self._recovery.mends) and not self._stalls.stalled()
-
-    async def _warm_up(self) -> None:
-        """Decode before anybody is let in. Raises EngineError if the model cannot."""
-        self.governor.calibrate(await warm_up(self.engine))
-        self._warm = True
 
     async def _renew(self) -> None:
         if self.certificate is not None:
@@ -286,48 +238,7 @@ class Server:
         return OwnMicrophone(
             config=self._config.microphone,
             admission=self.admission,
-            connect=partial(self._connect, idles=True),
+            connect=partial(self.switchboard.connect, idles=True),
             registry=self.metrics.registry,
             make_source=make_source,
-        )
-
-    def _connect(
-        self,
-        wire: Wire,
-        session: str,
-        codec: Codec,
-        protocol: str,
-        refusal: ProtocolError | None = None,
-        *,
-        idles: bool = False,
-    ) -> Connection:
-        config = self._config.server
-        if idles:  # a microphone may be unplugged for as long as one likes
-            config = replace(config, idle_timeout_s=0)
-        return Connection(
-            lobby=self._lobby,
-            refusal=refusal,
-            session=session,
-            publisher=self.audience.host(protocol),
-            wire=wire,
-            codec=codec,
-            engine=self.engine,
-            governor=self.governor,
-            open_session=self._open_session,
-            config=config,
-            max_backlog=self._config.session.max_backlog_ms * SAMPLE_RATE // 1000,
-            metrics=self.metrics,
-        )
-
-    def _open_session(self, stream: str, configure: Configure) -> Session:
-        return Session(
-            stream,
-            self._config.session,
-            adjusted(self._config.endpoint, configure.hangover_ms, configure.pre_roll_ms),
-            self._make_vad(self._config.endpoint.vad_aggressiveness),
-            language=configure.language,
-            languages=configure.languages,
-            task=configure.task,
-            context=configure.context,
-            partials=configure.partials,
         )

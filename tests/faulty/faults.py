@@ -118,19 +118,20 @@ class Fault:
         name, _, value = self.when.partition("=")
         match name:
             case "every":
-                return True
+                struck = True
             case "rows":
-                return len(batch) > int(value)
+                struck = len(batch) > int(value)
             case "after":
-                return number > int(value) and (self.always or generation == 1)
+                struck = number > int(value) and (self.always or generation == 1)
             case "child>":
-                return generation >= int(value)
+                struck = generation >= int(value)
             case "key":
-                return int(value) in keys_in(batch)
+                struck = int(value) in keys_in(batch)
             case "start" | "start>":
-                return False
+                struck = False
             case _:
-                return number == int(name) and (self.always or generation == 1)
+                struck = number == int(name) and (self.always or generation == 1)
+        return struck
 
 
 class FaultyRecognizer(FrameRecognizer):

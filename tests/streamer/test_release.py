@@ -30,14 +30,14 @@ NAN = np.full(800, np.nan, "<f4").tobytes()
 async def test_a_session_that_has_ended_keeps_no_audio(monkeypatch: pytest.MonkeyPatch, script: list[Any]) -> None:
     made: list[Session] = []
     async with running() as server:
-        make = server._open_session
+        make = server.switchboard.open_session
 
         def remembered(stream: str, configure: Configure) -> Session:
             session = make(stream, configure)
             made.append(session)
             return session
 
-        monkeypatch.setattr(server, "_open_session", remembered)
+        monkeypatch.setattr(server.switchboard, "open_session", remembered)
         await converse(server, script)
         await until(lambda: server.admission.count == 0)
     assert made[0].received

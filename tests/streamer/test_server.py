@@ -364,7 +364,7 @@ async def test_streams_are_refused_while_recognition_does_not_work() -> None:
         recognizer.broken = True
         failing = await transcribe(server, s16(np.concatenate([sentence(n) for n in range(4)])))
         await until(lambda: not server.engine.ready)
-        assert not server._alive(), "a new process would mend it"
+        assert not server.recognition.alive(), "a new process would mend it"
         status, _ = await get(server, "/readyz")
         refused = await transcribe(server, s16(SPEECH))
 

@@ -121,9 +121,9 @@ async def test_the_daemon_says_when_it_is_ready_and_when_it_stops(manager: Manag
 
 async def test_a_daemon_whose_recognizer_is_stuck_is_not_alive() -> None:
     async with running() as server:
-        assert server._alive()
-        server._stalls = StallDetector(lambda: True, lambda: 0, patience_s=-1)
-        assert not server._alive()
+        assert server.recognition.alive()
+        server.recognition._stalls = StallDetector(lambda: True, lambda: 0, patience_s=-1)
+        assert not server.recognition.alive()
         await until(lambda: True)
 
 

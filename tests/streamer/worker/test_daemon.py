@@ -86,7 +86,7 @@ async def test_the_daemon_is_not_ready_without_a_process_and_says_why_in_its_met
         assert (await get(server, "/healthz"))[0] == 200
         assert await metric(server, 'streamer_worker_restarts_total{cause="killed"}') == 1
         assert await metric(server, "streamer_worker_up") == 0
-        assert server._alive(), "the service manager has nothing to mend"
+        assert server.recognition.alive(), "the service manager has nothing to mend"
 
 
 async def test_the_age_of_the_heartbeat_and_the_counts_of_steps_are_shown():
@@ -129,7 +129,7 @@ async def test_while_every_process_fails_nobody_is_let_in_and_those_inside_are_n
         await until(lambda: not server.engine.ready)
 
         assert (await get(server, "/readyz"))[0] == 503
-        assert server._alive(), "another daemon would do no better, and cost them their sessions"
+        assert server.recognition.alive(), "another daemon would do no better, and cost them their sessions"
         assert supervisor.restarts[Cause.FAILING]
     assert speaker.close_code == 1000
 

@@ -1,0 +1,88 @@
+"""Makes what serves a client: its connection, and the session that this opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from model.types import SAMPLE_RATE
+from streamer.config import Config
+from streamer.connection import Connection
+from streamer.endpoint import adjusted
+from streamer.engine import Engine
+from streamer.governor import Governor
+from streamer.lobby import Lobby
+from streamer.metrics import Metrics
+from streamer.protocols.commands import Codec, Configure, ProtocolError
+from streamer.session import Session
+from streamer.vad import VoiceActivityDetector
+from streamer.watching.audience import Audience
+from streamer.wire import Wire
+
+
+class Switchboard:
+    """Of one server, whose settings all clients share."""
+
+    def __init__(
+        self,
+        config: Config,
+        make_vad: Callable[[int], VoiceActivityDetector],
+        *,
+        engine: Engine,
+        governor: Governor,
+        lobby: Lobby,
+        audience: Audience,
+        metrics: Metrics,
+    ) -> None:
+        """`make_vad` makes a stream's detector for an aggressiveness."""
+        self._config = config
+        self._make_vad = make_vad
+        self._engine = engine
+        self._governor = governor
+        self._lobby = lobby
+        self._audience = audience
+        self._metrics = metrics
+
+    def connect(
+        self,
+        wire: Wire,
+        session: str,
+        codec: Codec,
+        protocol: str,
+        refusal: ProtocolError | None = None,
+        *,
+        idles: bool = False,
+    ) -> Connection:
+        """Return the connection of a session, by its name and its protocol's; if there is no room, told why.
+
+        `idles`: nothing may come for as long as one likes, as from a microphone that is unplugged.
+        """
+        config = self._config.server
+        return Connection(
+            lobby=self._lobby,
+            refusal=refusal,
+            session=session,
+            publisher=self._audience.host(protocol),
+            wire=wire,
+            codec=codec,
+            engine=self._engine,
+            governor=self._governor,
+            open_session=self.open_session,
+            config=replace(config, idle_timeout_s=0) if idles else config,
+            max_backlog=self._config.session.max_backlog_ms * SAMPLE_RATE // 1000,
+            metrics=self._metrics,
+        )
+
+    def open_session(self, stream: str, configure: Configure) -> Session:
+        """Return a session for a name and a client's wishes."""
+        return Session(
+            stream,
+            self._config.session,
+            adjusted(self._config.endpoint, configure.hangover_ms, configure.pre_roll_ms),
+            self._make_vad(self._config.endpoint.vad_aggressiveness),
+            language=configure.language,
+            languages=configure.languages,
+            task=configure.task,
+            context=configure.context,
+            partials=configure.partials,
+        )
