@@ -108,15 +108,19 @@ async def another_network(scene: Scene) -> AsyncIterator[tuple[str, Callable[...
         await run(
             "ip", "link", "add", f"{link}a", "type", "veth", "peer", "name", f"{link}b", "netns", name, inside=False
         )
-        await run("ip", "addr", "add", f"{HERE.format(number)}/24", "dev", "LINK", inside=False)
-        await run("ip", "link", "set", "LINK", "up", inside=False)
-        await run("ip", "addr", "add", f"{THERE.format(number)}/24", "dev", "LINK")
-        await run("ip", "link", "set", "LINK", "up")
-        await run("ip", "link", "set", "lo", "up")
-        host = THERE.format(number)
-        flags = ("--server.host", host, "--server.insecure")
-        async with started(scene.folder, *flags, prefix=("ip", "netns", "exec", name)) as scene.subject:
-            yield f"{host}:{scene.subject.port}", run
+        try:
+            await run("ip", "addr", "add", f"{HERE.format(number)}/24", "dev", "LINK", inside=False)
+            await run("ip", "link", "set", "LINK", "up", inside=False)
+            await run("ip", "addr", "add", f"{THERE.format(number)}/24", "dev", "LINK")
+            await run("ip", "link", "set", "LINK", "up")
+            await run("ip", "link", "set", "lo", "up")
+            host = THERE.format(number)
+            flags = ("--server.host", host, "--server.insecure")
+            async with started(scene.folder, *flags, prefix=("ip", "netns", "exec", name)) as scene.subject:
+                yield f"{host}:{scene.subject.port}", run
+        finally:
+            # With the network alone it would go whenever the kernel comes round to it.
+            await run("ip", "link", "del", "LINK", inside=False)
     finally:
         await run("ip", "netns", "del", name, inside=False)
 
