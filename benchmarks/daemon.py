@@ -48,12 +48,10 @@ class Daemon:
 
     def cpu_seconds_of_all(self) -> float:
         """CPU time that it and its children, of which one recognises, have used."""
-        ended = self.process.cpu_times()
-        used = self.cpu_seconds() + ended.children_user + ended.children_system
-        for child in self.process.children(recursive=True):
-            times = child.cpu_times()
-            used += times.user + times.system
-        return float(used)
+        times = self.process.cpu_times()
+        ended = times.children_user + times.children_system
+        living = sum(sum(child.cpu_times()[:2]) for child in self.process.children(recursive=True))
+        return float(times.user + times.system + ended + living)
 
     def metrics(self) -> dict[str, float]:
         """Every sample of /metrics, named as on the wire: name{label="value"}."""

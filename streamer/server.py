@@ -105,8 +105,8 @@ class Server:
         self.decoders = Decoders(self.metrics.registry, decoder)
         self.audience = Audience(config.watch, self.metrics)
         self.switchboard = Switchboard(
-            config,
-            make_vad,
+            config=config,
+            make_vad=make_vad,
             engine=self.engine,
             governor=self.recognition.governor,
             lobby=self._lobby,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from model.types import SAMPLE_RATE
 from streamer.config import Config
@@ -20,28 +20,18 @@ from streamer.watching.audience import Audience
 from streamer.wire import Wire
 
 
+@dataclass
 class Switchboard:
     """Of one server, whose settings all clients share."""
 
-    def __init__(
-        self,
-        config: Config,
-        make_vad: Callable[[int], VoiceActivityDetector],
-        *,
-        engine: Engine,
-        governor: Governor,
-        lobby: Lobby,
-        audience: Audience,
-        metrics: Metrics,
-    ) -> None:
-        """`make_vad` makes a stream's detector for an aggressiveness."""
-        self._config = config
-        self._make_vad = make_vad
-        self._engine = engine
-        self._governor = governor
-        self._lobby = lobby
-        self._audience = audience
-        self._metrics = metrics
+    config: Config
+    make_vad: Callable[[int], VoiceActivityDetector]
+    """Makes a stream's detector for an aggressiveness."""
+    engine: Engine
+    governor: Governor
+    lobby: Lobby
+    audience: Audience
+    metrics: Metrics
 
     def connect(
         self,
@@ -57,29 +47,29 @@ class Switchboard:
 
         `idles`: nothing may come for as long as one likes, as from a microphone that is unplugged.
         """
-        config = self._config.server
+        config = self.config.server
         return Connection(
-            lobby=self._lobby,
+            lobby=self.lobby,
             refusal=refusal,
             session=session,
-            publisher=self._audience.host(protocol),
+            publisher=self.audience.host(protocol),
             wire=wire,
             codec=codec,
-            engine=self._engine,
-            governor=self._governor,
+            engine=self.engine,
+            governor=self.governor,
             open_session=self.open_session,
             config=replace(config, idle_timeout_s=0) if idles else config,
-            max_backlog=self._config.session.max_backlog_ms * SAMPLE_RATE // 1000,
-            metrics=self._metrics,
+            max_backlog=self.config.session.max_backlog_ms * SAMPLE_RATE // 1000,
+            metrics=self.metrics,
         )
 
     def open_session(self, stream: str, configure: Configure) -> Session:
         """Return a session for a name and a client's wishes."""
         return Session(
             stream,
-            self._config.session,
-            adjusted(self._config.endpoint, configure.hangover_ms, configure.pre_roll_ms),
-            self._make_vad(self._config.endpoint.vad_aggressiveness),
+            self.config.session,
+            adjusted(self.config.endpoint, configure.hangover_ms, configure.pre_roll_ms),
+            self.make_vad(self.config.endpoint.vad_aggressiveness),
             language=configure.language,
             languages=configure.languages,
             task=configure.task,

@@ -482,7 +482,7 @@ async def test_a_server_that_stays_silent_is_given_up():
 
 def failing_vads(server: Server, frames: int, times: int | None) -> Callable[[int], Any]:
     """Make voice detectors that fail after so many frames, so many times, or always."""
-    make, left = server.switchboard._make_vad, itertools.count(0)
+    make, left = server.switchboard.make_vad, itertools.count(0)
 
     def make_vad(aggressiveness: int) -> Any:
         good, number, heard = make(aggressiveness), next(left), itertools.count()
@@ -496,7 +496,7 @@ def failing_vads(server: Server, frames: int, times: int | None) -> Callable[[in
 async def test_a_fault_of_the_server_costs_no_word(monkeypatch: pytest.MonkeyPatch):
     shown = Shown()
     async with running() as server, proxied(server.port) as proxy:
-        monkeypatch.setattr(server.switchboard, "_make_vad", failing_vads(server, 100, times=2))
+        monkeypatch.setattr(server.switchboard, "make_vad", failing_vads(server, 100, times=2))
         async with opened(proxy, shown) as stream:
             await converse(stream, shown)
     assert len([notice for notice in shown.notices if "internal" in notice]) == 2
@@ -506,7 +506,7 @@ async def test_a_fault_of_the_server_costs_no_word(monkeypatch: pytest.MonkeyPat
 async def test_a_fault_that_comes_at_the_same_place_again_and_again_is_told(monkeypatch: pytest.MonkeyPatch):
     shown = Shown()
     async with running() as server, proxied(server.port) as proxy:
-        monkeypatch.setattr(server.switchboard, "_make_vad", failing_vads(server, 5, times=None))
+        monkeypatch.setattr(server.switchboard, "make_vad", failing_vads(server, 5, times=None))
         with pytest.raises(ExceptionGroup) as caught:
             async with opened(proxy, shown) as stream:
                 await converse(stream, shown)

@@ -403,7 +403,7 @@ async def test_a_long_message_does_not_hold_up_others(monkeypatch: pytest.Monkey
             most = max(most, frames - seen)
 
     async with running() as server:
-        monkeypatch.setattr(server.switchboard, "_make_vad", lambda aggressiveness: count)
+        monkeypatch.setattr(server.switchboard, "make_vad", lambda aggressiveness: count)
         other = asyncio.create_task(take_turns())
         heard = await converse(server, [{**START, "encoding": "mulaw"}, b"\xff" * 1_000_000, {"type": "stop"}])
         other.cancel()
@@ -444,15 +444,15 @@ async def test_a_fault_of_ours_is_told_logged_once_and_stays_with_its_stream(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running() as server:
-        make = server.switchboard._make_vad
+        make = server.switchboard.make_vad
 
         def broken(aggressiveness: int) -> Any:
-            monkeypatch.setattr(server.switchboard, "_make_vad", make)
+            monkeypatch.setattr(server.switchboard, "make_vad", make)
             return lambda frame: 1 / 0
 
         good = asyncio.create_task(transcribe(server, s16(GOOD), 3200))
         await until(lambda: server.admission.count == 1 and server.metrics.audio._value.get() > 0)
-        monkeypatch.setattr(server.switchboard, "_make_vad", broken)
+        monkeypatch.setattr(server.switchboard, "make_vad", broken)
         heard = await transcribe(server, s16(GOOD), 3200)
 
         assert (await good).finals == GOOD_FINALS
