@@ -172,7 +172,7 @@ class Connection:
             self._wire = seat.line
             self._writer.take(seat)
         logger.info("session opened", extra={"language": configure.language, "task": str(configure.task)})
-        self._publisher.begin(self.id, configure.language)
+        self._publisher.begin(self.id, configure.language, self._reception.past)
         for message in self._codec.welcome(self.id) if seat is None else ():
             await self._wire.send(message)
         if self._draining:

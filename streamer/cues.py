@@ -71,6 +71,10 @@ class CueBuilder:
         """Return what is left, if anything is: nothing that belongs to it will follow."""
         return [self._cut(len(self._group), None)] if self._group else []
 
+    def begin_at(self, start_ms: int) -> None:
+        """Let no cue begin before a time, where one ends that somebody else has made."""
+        self._end = max(self._end, start_ms)
+
     def _cut(self, size: int, limit: int | None) -> Cue:
         """Return the first pieces as a cue that ends, if that can be, at `limit`: where the next one starts."""
         group, self._group = self._group[:size], self._group[size:]

@@ -13,6 +13,7 @@ from streamer.protocols.native import NativeCodec
 from streamer.protocols.resumption import Claim
 from streamer.seat import Seat
 from streamer.session import Session
+from streamer.watching.past import Past
 from streamer.wire import Disconnected, Wire
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,15 @@ class Reception:
         if self._standing is not None and claim is not None:
             self._seat.restore(session, self._standing, claim, configure.language or "")
         return self._seat
+
+    @property
+    def past(self) -> Past | None:
+        """What a session said that the journal lets go on; None for a new one."""
+        if self._seat is None or self._standing is None or self._lobby is None:
+            return None
+        entries = self._standing.entries
+        last = entries[-1].number if entries else 0
+        return Past(self._lobby.journal, self.session, last, self._seat.record.commits)
 
     def news(self, session: Session) -> bool:
         """Say whether there is something to tell that is no event."""

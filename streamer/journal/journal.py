@@ -11,7 +11,7 @@ from typing import IO, Any
 from streamer.config import JournalConfig
 from streamer.journal.database import in_memory, lock
 from streamer.journal.inbox import Item
-from streamer.journal.records import Standing
+from streamer.journal.records import Entry, Standing
 from streamer.journal.scribe import Scribe
 from streamer.journal.writes import Doom, Note, Query, SilentError, Write
 
@@ -88,12 +88,12 @@ class Journal:
 
         Raises SilentError if that cannot be said at the moment, or the disk does not answer in time.
         """
-        try:
-            async with asyncio.timeout(5 * PATIENCE_S):
-                standing: Standing | None = await self._ask(Query(session, commit, token))
-        except TimeoutError:
-            raise SilentError("the disk does not answer") from None
-        return standing
+        return await self._answer(Query(session, commit, token))
+
+    async def read(self, session: str, numbers: range) -> list[Entry]:
+        """Return a session's entries with these numbers, if they are there. Raises SilentError as `find` does."""
+        standing = await self._answer(Query(session, numbers=numbers))
+        return [entry for entry in standing.entries if entry.number in numbers] if standing else []
 
     def release(self, session: str) -> None:
         """Say that a session is not open any more: retention counts from its last note."""
@@ -108,6 +108,14 @@ class Journal:
         """Write what waits and let go of the file."""
         self._scribe.close()
         self._unlock()
+
+    async def _answer(self, query: Query) -> Standing | None:
+        try:
+            async with asyncio.timeout(5 * PATIENCE_S):
+                standing: Standing | None = await self._ask(query)
+        except TimeoutError:
+            raise SilentError("the disk does not answer") from None
+        return standing
 
     def _unlock(self) -> None:
         if self._lock is not None:

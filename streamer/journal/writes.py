@@ -65,6 +65,8 @@ class Query:
     commit: int = 0
     token: bytes | None = None
     """SHA-256 of the token that a stranger gave: for a wrong one nothing is read. None: the daemon asks."""
+    numbers: range | None = None
+    """Of the entries that are wanted, in place of those that whoever has the commit does not have."""
 
 
 def find(database: sqlite3.Connection, query: Query) -> Standing | None:
@@ -76,8 +78,9 @@ def find(database: sqlite3.Connection, query: Query) -> Standing | None:
     row = database.execute(wanted, (query.session,)).fetchone()
     if row is None or (query.token is not None and not hmac.compare_digest(query.token, row[0])):
         return None
-    wanted = "SELECT number, kind, body FROM entries WHERE session = ? AND number >= ? ORDER BY number"
-    rows = database.execute(wanted, (query.session, oldest(database, query)))
+    numbers = query.numbers or range(oldest(database, query), MOST)
+    wanted = "SELECT number, kind, body FROM entries WHERE session = ? AND number >= ? AND number < ? ORDER BY number"
+    rows = database.execute(wanted, (query.session, numbers.start, numbers.stop))
     return Standing(row[0], row[1], tuple(Entry.of_row(*entry) for entry in rows))
 
 

@@ -60,7 +60,7 @@ export class Watch {
     this.#ended = false;
     const first = message.commits[0]?.id ?? Infinity;
     const known = this.#shown.filter(({ id }) => id >= first);
-    // After a restart the server has nothing of what it said before; the session is the same.
+    // A server that has lost its journal has nothing of what it said before; the session is the same.
     const same = this.#shown.length === 0 || known.length > 0 || ONCE.test(this.#session);
     if (!same || known.some((commit, at) => commit.text !== message.commits[at]?.text)) {
       this.#shown = [];

@@ -12,6 +12,7 @@ from streamer.config import WatchConfig
 from streamer.events import Event
 from streamer.metrics import Metrics
 from streamer.watching.broadcast import Broadcast
+from streamer.watching.past import Past
 from streamer.watching.viewer import Viewer
 
 logger = logging.getLogger(__name__)
@@ -28,9 +29,9 @@ class Host:
         self._protocol = protocol
         self._broadcast: Broadcast | None = None
 
-    def begin(self, session: str, language: str | None) -> None:
+    def begin(self, session: str, language: str | None, past: Past | None = None) -> None:
         """Let the session be seen."""
-        self._broadcast = self._audience.open(session, self._protocol, language)
+        self._broadcast = self._audience.open(session, self._protocol, language, past)
 
     def publish(self, event: Event) -> None:
         """Hand on what it says."""
@@ -54,6 +55,7 @@ class Audience:
         self._config = config
         self._metrics = metrics
         self._broadcasts: dict[str, Broadcast] = {}
+        self._pasts: dict[Broadcast, Past] = {}  # of those that began elsewhere, and that nobody has watched yet
         self._ended: dict[str, asyncio.TimerHandle] = {}  # in the order of their ends
         self._viewers: dict[Viewer, Callable[[], None]] = {}
         self._empty = asyncio.Event()
@@ -71,12 +73,22 @@ class Audience:
         """Those that have not ended, the oldest first."""
         return [broadcast for broadcast in self._broadcasts.values() if broadcast.ended is None]
 
-    def open(self, session: str, protocol: str, language: str | None) -> Broadcast:
-        """Begin a broadcast, in the place of an ended one of the same name."""
+    def open(self, session: str, protocol: str, language: str | None, past: Past | None = None) -> Broadcast:
+        """Begin a broadcast, in the place of an ended one of the same name; `past` is of a session that is resumed."""
         self._forget(session)
-        broadcast = Broadcast(session, protocol, now(), language, self._config.max_session_bytes)
+        commits = past.commits if past is not None else 0
+        broadcast = Broadcast(session, protocol, now(), language, self._config.max_session_bytes, commits=commits)
         self._broadcasts[session] = broadcast
+        if past is not None:
+            self._pasts[broadcast] = past
         return broadcast
+
+    async def complete(self, broadcast: Broadcast) -> None:
+        """Before somebody is shown a session that was resumed, look up what it said before; once is enough."""
+        past = self._pasts.get(broadcast)
+        if past is not None:
+            await past.go_before(broadcast, self._config.max_session_bytes)
+            self._pasts.pop(broadcast, None)
 
     def close(self, broadcast: Broadcast, audio: int) -> None:
         """End a broadcast, and keep it for those who come late."""
@@ -131,7 +143,9 @@ class Audience:
         timer = self._ended.pop(session, None)
         if timer is not None:
             timer.cancel()
-            self._broadcasts.pop(session, None)
+            broadcast = self._broadcasts.pop(session, None)
+            if broadcast is not None:
+                self._pasts.pop(broadcast, None)
 
 
 def now() -> str:

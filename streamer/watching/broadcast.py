@@ -10,7 +10,7 @@ behind than the log is long has lost its place. Of partials there is the newest 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamer import events
 from streamer.cues import Cue, CueBuilder
@@ -47,8 +47,13 @@ class Caption:
 class Broadcast:
     """One session as others see it. Its connection publishes; it never waits for anybody who watches."""
 
-    def __init__(self, session: str, protocol: str, started: str, language: str | None, max_bytes: int) -> None:
-        """Begin; `started` by the clock on the wall, ISO 8601; `max_bytes` bounds the commits that are kept."""
+    def __init__(
+        self, session: str, protocol: str, started: str, language: str | None, max_bytes: int, *, commits: int = 0
+    ) -> None:
+        """Begin; `started` by the clock on the wall, ISO 8601; `max_bytes` bounds the commits that are kept.
+
+        commits: how many a session that is resumed had before.
+        """
         self.session = session
         self.protocol = protocol
         self.started = started
@@ -58,6 +63,7 @@ class Broadcast:
         """When; None while it lives."""
         self.lines: Roll[Line] = Roll()
         """By commit id."""
+        self.lines.begin_after(commits)
         self.captions: Roll[Caption] = Roll()
         """By their own numbers."""
         self.log: Roll[str] = Roll()
@@ -102,31 +108,56 @@ class Broadcast:
                 self._partial = None
                 self.language = language or self.language
                 self._note(event)
-                self._show(self._cues.finish())
+                self.finish_cue()
             case events.SpeechStarted() | events.SpeechEnded() | events.Gap() | events.Warned():
                 self._note(event)
             case _:
                 return
         self._wake()
 
+    def finish_cue(self) -> None:
+        """Show what words are left as a cue: no more belong to it."""
+        self._show(self._cues.finish())
+
     def end(self, ended: str, audio: int) -> None:
         """Take that the session is over, whichever way; `audio` in samples."""
         self.ended = ended
         self._partial = None
-        self._show(self._cues.finish())
+        self.finish_cue()
         self._log(text(Done(seconds(audio), self.lines.last)))
         self._wake()
 
+    def precede(self, past: Broadcast) -> None:
+        """Take what was said before this began, if it ends where this begins. Nobody may have been shown this yet.
+
+        Its cues come first and these are numbered on, so that it may be done once only, and while nobody looks on.
+        """
+        if past.lines.last != self.lines.gone or past.lines.last == past.lines.gone:
+            return
+        self.lines.precede(past.lines)
+        self._bytes += past._bytes
+        earlier, ours = past.captions.after(0), self.captions.after(0)
+        if earlier and ours:
+            earlier[-1] = ended_by(earlier[-1], ours[0].cue.start_ms)
+        self.captions = Roll()
+        self.captions.begin_after(past.captions.gone)
+        for caption in (*earlier, *ours):
+            self.captions.append(replace(caption, number=self.captions.last + 1))
+            self._cues.begin_at(caption.cue.end_ms)
+        self.language = self.language or past.language
+        self._keep_bound()
+
     def _commit(self, commit: events.Commit) -> None:
         self._partial = None
-        if self.lines.last == 0:
-            self.lines.begin_after(commit.id - 1)  # a session resumed from another daemon has commits that are not here
-        elif self.lines.item(self.lines.last).utterance != commit.utterance:
-            self._show(self._cues.finish())  # of one that its client withdrew, and that has no final
+        if self.lines.last > self.lines.gone and self.lines.item(self.lines.last).utterance != commit.utterance:
+            self.finish_cue()  # of one that its client withdrew, and that has no final
         message = self._note(commit)
         self.lines.append(Line(commit.id, commit.utterance, commit.text, message))
         self._bytes += len(message)
         self._show(self._cues.add(commit.words))
+        self._keep_bound()
+
+    def _keep_bound(self) -> None:
         while self._bytes > self._max_bytes and self.lines.last - self.lines.gone > 1:
             self._bytes -= len(self.lines.item(self.lines.gone + 1).message)
             self.lines.drop(1)
@@ -153,3 +184,9 @@ class Broadcast:
     def _wake(self) -> None:
         for wake in self._wakers:
             wake()
+
+
+def ended_by(caption: Caption, limit_ms: int) -> Caption:
+    """Return a caption that ends when the next one begins: it stays for a while after its words."""
+    cue = caption.cue
+    return replace(caption, cue=replace(cue, end_ms=max(cue.start_ms + 1, min(cue.end_ms, limit_ms))))

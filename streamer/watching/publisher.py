@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Protocol
 
 from streamer.events import Event
+from streamer.watching.past import Past
 
 
 class Publisher(Protocol):
     """Is told what a session says, and never makes it wait."""
 
-    def begin(self, session: str, language: str | None) -> None:
-        """Take that the session of this name is open; `language` as its client named it."""
+    def begin(self, session: str, language: str | None, past: Past | None = None) -> None:
+        """Take that the session of this name is open; `language` as its client named it; `past` if it is resumed."""
         ...
 
     def publish(self, event: Event) -> None:
@@ -26,7 +27,7 @@ class Publisher(Protocol):
 class Unwatched:
     """The publisher of a session that nobody else can see."""
 
-    def begin(self, session: str, language: str | None) -> None:
+    def begin(self, session: str, language: str | None, past: Past | None = None) -> None:
         """Forget it."""
 
     def publish(self, event: Event) -> None:

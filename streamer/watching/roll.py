@@ -21,6 +21,13 @@ class Roll(Generic[Item]):
             raise ValueError(f"item {self.last} is here already")
         self.gone = number
 
+    def precede(self, earlier: Roll[Item]) -> None:
+        """Put another roll's items before these. Raises ValueError if it does not end where this one begins."""
+        if earlier.last != self.gone:
+            raise ValueError(f"items up to {earlier.last} cannot precede items from {self.gone + 1} on")
+        self._items = earlier._items + self._items
+        self.gone = earlier.gone
+
     @property
     def last(self) -> int:
         """Number of the newest item; 0 before the first."""

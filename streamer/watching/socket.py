@@ -54,6 +54,7 @@ class WatchSocket:
             return
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None)
         wire = WebSocketWire(websocket, self._send_timeout_s, websocket.state.abort)
+        await self._audience.complete(broadcast)
         try:
             self._gate.check_room(broadcast)
         except ApiError as error:

@@ -62,6 +62,7 @@ class Transcripts:
         broadcast = self._gate.admit(request, session)
         SESSION.set(session)  # a name that is known; others may hold anything
         live, last = wants_live(request), last_event(request)
+        await self._audience.complete(broadcast)
         omitted = {"Omitted-Commits": str(broadcast.lines.gone)} if broadcast.lines.gone else {}
         if request.method == "HEAD":
             await reply.pieces(EVENT_STREAM if live else style.media_type, [], omitted)

@@ -152,20 +152,26 @@ def journalled(path: Path) -> Config:
 
 async def test_captions_go_on_with_the_next_daemon_and_their_audience_stays(desk, tmp_path):
     config, cut = journalled(tmp_path), 33_333
-    async with proxied(0) as proxy, asyncio.timeout(90):
+    async with proxied(0) as proxy, proxied(0) as hers, asyncio.timeout(90):
         async with running(config=config) as server:
             proxy.port = server.port
             entered = speaking(desk, proxy)
             speaker = await entered.__aenter__()
             session = await speaker.session()
-            viewer = await viewing(desk, proxy.listening, session)
-            await speaker.say(cut)
-            await viewer.wait_for_function("() => document.querySelectorAll('.commit').length > 1")
+            hers.port = server.port
+            viewer = await viewing(desk, hers.listening, session)
+            await speaker.say(cut // 2)
+            await viewer.wait_for_function("() => document.querySelectorAll('.commit').length > 0")
+            hers.port = 0
+            hers.reset()
+            await viewer.wait_for_selector("[data-state=lost]")
+            await speaker.say(cut)  # of which the viewer hears nothing
+            await speaker.page.wait_for_function("() => document.querySelectorAll('.commit').length > 2")
             proxy.port = 0
         await speaker.page.wait_for_selector("[data-state=waiting]")
         await speaker.say(cut + 8_000)
         async with running(config=config) as server:
-            proxy.port = server.port
+            proxy.port = hers.port = server.port
             await speaker.return_at_once()
             await speaker.page.wait_for_selector("[data-state=live]")
             await viewer.evaluate("dispatchEvent(new Event('online'))")

@@ -13,8 +13,8 @@ from streamer.watching.roll import Roll
 from streamer.watching.viewer import LostPlaceError, Viewer
 
 
-def broadcast(max_bytes: int = 1 << 20) -> Broadcast:
-    return Broadcast("s", "native", "2026-01-01T00:00:00.000+00:00", None, max_bytes)
+def broadcast(max_bytes: int = 1 << 20, commits: int = 0) -> Broadcast:
+    return Broadcast("s", "native", "2026-01-01T00:00:00.000+00:00", None, max_bytes, commits=commits)
 
 
 def commit(number: int, text: str = " word", utterance: int = 1) -> Commit:
@@ -164,7 +164,7 @@ async def test_an_utterance_that_was_withdrawn_shares_no_cue_with_the_next():
 
 
 async def test_a_session_that_goes_on_from_another_daemon_has_its_own_ids_and_says_what_is_missing():
-    said = broadcast()
+    said = broadcast(commits=7)
     for number in (8, 9):
         said.publish(commit(number))
     found = json.loads("".join(whole(said)))
@@ -173,6 +173,74 @@ async def test_a_session_that_goes_on_from_another_daemon_has_its_own_ids_and_sa
     assert [each["id"] for each in found["commits"]] == [8, 9]
     assert said.lines.item(9).id == 9
     assert said.lines.last == 9
+
+
+def test_what_was_said_before_a_session_was_resumed_goes_before_what_it_says_now():
+    past, said = broadcast(), broadcast(commits=2)
+    past.publish(commit(1, "one"))
+    past.publish(commit(2, " two"))
+    past.finish_cue()
+    said.publish(Final(1, "one two", SAMPLE_RATE, 3 * SAMPLE_RATE, "en"))
+    said.publish(commit(3, "three", utterance=2))
+    said.publish(Final(2, "three", 3 * SAMPLE_RATE, 4 * SAMPLE_RATE, "en"))
+    said.precede(past)
+    found = json.loads("".join(whole(said)))
+
+    assert "omitted" not in found
+    assert [each["id"] for each in found["commits"]] == [1, 2, 3]
+    assert [(caption.number, caption.cue.lines) for caption in said.captions.after(0)] == [
+        (1, ("one two",)),
+        (2, ("three",)),
+    ]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_the_last_cue_of_what_was_said_before_gives_way_to_the_first_of_now(when):
+    past, said = broadcast(), broadcast(commits=1)
+    end = SAMPLE_RATE * 11 // 10
+    past.publish(Commit(1, 1, "one", SAMPLE_RATE, end, (Word("one", SAMPLE_RATE, end, 0.9),)))
+    past.finish_cue()
+    if when == "before":
+        said.precede(past)
+    said.publish(Commit(2, 2, "two", end, 2 * end, (Word("two", end, 2 * end, 0.9),)))
+    said.publish(Final(2, "two", end, 2 * end, "en"))
+    if when == "after":
+        said.precede(past)
+    first, second = (caption.cue for caption in said.captions.after(0))
+
+    assert first.lines == ("one",)
+    assert second.lines == ("two",)
+    assert first.start_ms < first.end_ms <= second.start_ms
+
+
+@pytest.mark.parametrize("last", [0, 1, 3])
+def test_what_does_not_end_where_a_session_was_resumed_is_not_put_before_it(last):
+    past, said = broadcast(), broadcast(commits=2)
+    for number in range(1, last + 1):
+        past.publish(commit(number))
+    said.publish(commit(3))
+    said.precede(past)
+
+    assert (said.lines.gone, said.lines.last) == (2, 3)
+
+
+def test_what_goes_before_a_session_keeps_the_bound_of_it():
+    size = len(one_line())
+    past, said = broadcast(), broadcast(2 * size + 10, commits=3)
+    for number in range(1, 4):
+        past.publish(commit(number))
+    past.finish_cue()
+    said.publish(commit(4))
+    said.precede(past)
+
+    assert (said.lines.gone, said.lines.last) == (2, 4)
+    assert said._bytes == sum(len(line.message) for line in said.lines.after(0))
+
+
+def one_line() -> str:
+    said = broadcast()
+    said.publish(commit(1))
+    return said.lines.item(1).message
 
 
 def test_items_of_a_roll_keep_their_numbers_when_the_oldest_go():
@@ -191,3 +259,16 @@ def test_items_of_a_roll_keep_their_numbers_when_the_oldest_go():
     for number in (2, 5):
         with pytest.raises(IndexError, match="items 3 to 4"):
             roll.item(number)
+
+
+def test_a_roll_is_preceded_only_by_one_that_ends_where_it_begins():
+    roll, earlier = Roll[str](), Roll[str]()
+    roll.begin_after(2)
+    roll.append("c")
+    earlier.append("a")
+    with pytest.raises(ValueError, match="up to 1 cannot precede items from 3 on"):
+        roll.precede(earlier)
+    earlier.append("b")
+    roll.precede(earlier)
+
+    assert [roll.item(number) for number in (1, 2, 3)] == ["a", "b", "c"]
