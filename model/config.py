@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 from model.config_rules import NULLABLE, check, checked
 from model.errors import ModelError
+from model.hub import resolve
 from model.json_file import read_json
 
 __all__ = ("ModelError", "WhisperConfig")
@@ -176,8 +177,6 @@ class WhisperConfig:
         **kwargs: Any,
     ) -> Any:
         """Read the configuration of a folder, a hub model or a `config.json`; kwargs as in `from_dict`."""
-        from model.hub import resolve  # noqa: PLC0415  # the hub's client is slow to import, and not needed to compute
-
         name = str(pretrained_model_name_or_path)
         path = Path(name).expanduser()
         if not path.is_file():

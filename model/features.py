@@ -18,6 +18,7 @@ from torch import Tensor
 from model.audio_padding import cut_rows, fill_rows, mono_rows, rectangle, standardize
 from model.batch import TENSORS, BatchFeature
 from model.config import ModelError
+from model.hub import OPTIONS, resolve_files
 from model.json_file import read_json
 from model.spectrogram import N_FFT, log_mel_spectrogram, mel_filters, normalize
 from model.token_padding import Padding
@@ -85,8 +86,6 @@ class WhisperFeatureExtractor:
         `local_files_only`; those that are none of the file's are left out, and returned beside the extractor if
         return_unused_kwargs. Raises ModelError.
         """
-        from model.hub import OPTIONS, resolve_files  # noqa: PLC0415  # the hub's client is slow to import
-
         options = {name: kwargs.pop(name) for name in OPTIONS if name in kwargs}
         path = resolve_files(pretrained_model_name_or_path, (FILE, PROCESSOR_FILE), **options)
         values = _read(path) if path.is_file() else _read_folder(path)

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from huggingface_hub import hf_hub_download
-
 from model.config import ModelError
 from model.generation import checks
 from model.generation.fields import GenerationFields, WhisperFields
@@ -134,7 +132,9 @@ class GenerationConfig(GenerationFields, WhisperFields):
         if not path.is_file():
             if Path(pretrained_model_name).is_dir():
                 raise ModelError(f"there is no {name} in {path.parent}")
-            path = _fetched(
+            from model.hub_client import find_file  # noqa: PLC0415  # slow to import
+
+            path = find_file(
                 str(pretrained_model_name), name, subfolder=subfolder or None, cache_dir=cache_dir,
                 force_download=force_download, local_files_only=local_files_only, token=token, revision=revision,
             )  # fmt: skip
@@ -191,11 +191,3 @@ class GenerationConfig(GenerationFields, WhisperFields):
 def _has_default(name: str) -> bool:
     """Say whether every configuration has this field, None if nothing was said."""
     return name in FIELDS or name in METADATA
-
-
-def _fetched(repository: str, name: str, **options: Any) -> Path:
-    """Return the path of a hub repository's file. Raises ModelError if it cannot be had."""
-    try:
-        return Path(hf_hub_download(repository, name, **options))
-    except Exception as error:  # its HTTP library's, the system's and its own errors share no base
-        raise ModelError(f"there is no folder {repository} and the hub gave no {name} of that name: {error}") from error

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, constants, scan_cache_dir, snapshot_download
-from huggingface_hub.errors import CacheNotFound, GatedRepoError, HFValidationError, RepositoryNotFoundError
-from huggingface_hub.utils.tqdm import tqdm
-
-from model.config import ModelError
+from model.errors import ModelError
 
 DEFAULT_MODEL = "openai/whisper-base"
 """What `auto` means where it can be had."""
-REACH_TIMEOUT = 5.0
-"""Seconds until a hub that does not answer counts as out of reach."""
-
-METADATA = (
-    "config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json",
-    "vocab.json", "merges.txt", "added_tokens.json", "tokenizer_config.json", "special_tokens_map.json",
-    "normalizer.json",
-)  # fmt: skip
-WEIGHTS = (
-    (r"model(-\d+-of-\d+)?\.safetensors", "model.safetensors.index.json"),
-    (r"pytorch_model(-\d+-of-\d+)?\.bin", "pytorch_model.bin.index.json"),
-)
-"""Kinds of weights, best first: pattern of the parts, and name of their index."""
 OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
 """Arguments of `from_pretrained` that say where files come from."""
 
@@ -66,11 +47,10 @@ def resolve(name: str, *, offline: bool = False, progress: bool | None = None, v
         raise ModelError(
             f"model must be demo, auto, a folder, an openai .pt or a hub name; there is no {name!r} here{hint}"
         )
-    try:
-        folder = cached(name, vocabulary=vocabulary)
-        return Source(name, folder or download(name, offline=offline, progress=progress))
-    except HFValidationError as error:
-        raise ModelError(f"{name!r} cannot be a hub name: {error}") from error
+    from model import hub_client  # noqa: PLC0415  # slow to import
+
+    folder = hub_client.find(name, offline=offline, progress=progress, vocabulary=vocabulary)
+    return Source(name, folder)
 
 
 def _resolve_auto(*, offline: bool, progress: bool | None) -> Source:
@@ -93,59 +73,6 @@ def demo_folder() -> Path:
     return folder
 
 
-def cached(name: str, *, vocabulary: bool = True) -> Path | None:
-    """Return the folder of a hub model if the local cache holds all of it; asks no network."""
-    try:
-        folder = Path(snapshot_download(name, local_files_only=True, allow_patterns=["config.json"]))
-    except OSError:  # the cache has none: a question answered, not a failure
-        return None
-    return folder if is_complete(folder, vocabulary=vocabulary) else None
-
-
-def is_complete(folder: Path, *, vocabulary: bool = True) -> bool:
-    """Say whether a folder has configuration, vocabulary (if one is wanted) and every part of the weights."""
-    names = {path.name for path in folder.iterdir() if path.is_file()}  # a broken link is no file
-    if "config.json" not in names:
-        return False
-    if vocabulary and "tokenizer.json" not in names and not {"vocab.json", "merges.txt"} <= names:
-        return False
-    if names & {"model.safetensors", "pytorch_model.bin"}:
-        return True
-    for _, index in WEIGHTS:
-        if index in names:
-            parts = json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()
-            return set(parts) <= names
-    return False
-
-
-def download(name: str, *, offline: bool = False, progress: bool | None = None) -> Path:
-    """Bring a hub model up to date in the local cache and return its folder; whole files are not fetched again.
-
-    Raises ModelError, within seconds if the hub does not answer, saying what to do instead.
-    """
-    advice = f"connect once and run `streamer models pull {name}`, or give the path of a folder that holds it"
-    if offline:
-        raise ModelError(
-            f"{name} is not in the cache ({constants.HF_HUB_CACHE}) and the hub may not be asked: {advice}"
-        )
-    try:
-        info = HfApi().model_info(name, timeout=REACH_TIMEOUT)
-        wanted = wanted_files(sibling.rfilename for sibling in info.siblings or ())
-    except GatedRepoError as error:
-        raise ModelError(f"{name} asks for consent: accept it on its page, then log in with `hf auth login`") from error
-    except RepositoryNotFoundError as error:
-        raise ModelError(f"{name} is neither a folder here nor a model that the hub shows you") from error
-    except ModelError as error:
-        raise ModelError(f"{name}: {error}") from error
-    except Exception as error:  # its HTTP library's, the system's and its own errors share no base
-        raise ModelError(f"{name} is not in the cache and the hub cannot be reached ({error}): {advice}") from error
-    show = sys.stderr.isatty() if progress is None else progress
-    try:
-        return Path(snapshot_download(name, allow_patterns=wanted, tqdm_class=None if show else _NoBar))
-    except Exception as error:  # as above
-        raise ModelError(f"{name} could not be downloaded ({error}); what has arrived is kept: try again") from error
-
-
 def resolve_files(
     name: str | Path,
     needed: Iterable[str],
@@ -165,58 +92,13 @@ def resolve_files(
     path = Path(name).expanduser()
     if path.exists():
         return path / subfolder if subfolder else path
-    options["allow_patterns"] = [f"{subfolder}/{file}" if subfolder else file for file in METADATA]
-    if not force_download:
-        folder: Path | None = None
-        try:
-            folder = Path(snapshot_download(str(name), local_files_only=True, **options)) / subfolder
-        except HFValidationError as error:
-            raise ModelError(f"there is no folder {name}, and it cannot be a hub name: {error}") from error
-        except OSError:  # the cache has none: a question answered, not a failure
-            pass
-        if folder and any((folder / file).is_file() for file in needed):
-            return folder
-    if local_files_only:
-        raise ModelError(f"{name} is neither a folder nor in the cache, and the hub may not be asked")
-    try:
-        return Path(snapshot_download(str(name), force_download=force_download, **options)) / subfolder
-    except RepositoryNotFoundError as error:
-        raise ModelError(f"{name} is neither a folder here nor a model that the hub shows you") from error
-    except Exception as error:  # its HTTP library's, the system's and its own errors share no base
-        raise ModelError(f"{name} is not in the cache and the hub cannot be reached: {error}") from error
+    from model import hub_client  # noqa: PLC0415  # slow to import
 
-
-def wanted_files(files: Iterable[str]) -> list[str]:
-    """Pick what is needed of a repository's files: safetensors in their stored type if there are any.
-
-    Raises ModelError if there are no weights.
-    """
-    present = set(files)
-    for parts, index in WEIGHTS:
-        weights = sorted(file for file in present if re.fullmatch(parts, file))
-        if weights:
-            whole = [file for file in weights if "-of-" not in file]
-            return [*sorted(present & set(METADATA)), *(whole or [*weights, *(present & {index})])]
-    raise ModelError("the repository holds neither safetensors nor PyTorch weights")
-
-
-def cached_models() -> list[Source]:
-    """List the complete Whisper models in the local hub cache, by name."""
-    try:
-        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
-    except CacheNotFound:
-        return []
-    found = []
-    for name in sorted(repository.repo_id for repository in repositories if repository.repo_type == "model"):
-        folder = cached(name)
-        if folder and json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") == "whisper":
-            found.append(Source(name, folder))
-    return found
-
-
-class _NoBar(tqdm):
-    """Progress that is not shown."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Take what tqdm takes."""
-        super().__init__(*args, **(kwargs | {"disable": True}))  # type: ignore[no-untyped-call]  # tqdm is untyped
+    return hub_client.find_files(
+        str(name),
+        needed,
+        local_files_only=local_files_only,
+        force_download=force_download,
+        subfolder=subfolder,
+        **options,
+    )

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,6 +21,8 @@ def save_weights(tensors: Mapping[str, Tensor], folder: Path, max_shard_size: in
 
     max_shard_size: bytes, or a text such as 5GB; what is more goes into parts, and an index says which is where.
     """
+    from huggingface_hub import split_torch_state_dict_into_shards  # noqa: PLC0415  # slow to import
+
     split = split_torch_state_dict_into_shards(
         dict(tensors), filename_pattern="model{suffix}.safetensors", max_shard_size=max_shard_size
     )

@@ -16,7 +16,7 @@ from model.config import ModelError
 from model.hub import OPTIONS, resolve_files
 from model.json_file import read_json
 from model.token_table import NAMED_TOKENS
-from model.vocabulary_files import VocabularyFiles, added_token, pair
+from model.vocabulary_files import VocabularyFiles, added_token, pairs
 
 SETTINGS = "tokenizer_config.json"
 SPELLINGS = "normalizer.json"
@@ -93,7 +93,7 @@ def gather(vocab: Any, merges: Any, tokenizer_file: str | Path | None) -> Vocabu
         if not isinstance(merges, (str, Path)):
             raise TypeError(f"merges must be the path of a merges.txt where vocab is a path, got {merges!r}")
         return VocabularyFiles.from_merges_file(Path(vocab), Path(merges))
-    return VocabularyFiles(vocab or {}, [pair(merge) for merge in merges or ()])
+    return VocabularyFiles(vocab or {}, pairs(merges or ()))
 
 
 def save_files(

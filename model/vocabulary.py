@@ -160,9 +160,9 @@ def is_special(content: str) -> bool:
 
 def token_bytes(text: Tokenizer, special_text: Mapping[int, str]) -> dict[int, bytes]:
     """Return what each id stands for, as bytes."""
-    alphabet = _byte_alphabet()
+    to_latin = str.maketrans({character: chr(byte) for character, byte in _byte_alphabet().items()})
     plain = {
-        token: bytes(alphabet[character] for character in content)
+        token: content.translate(to_latin).encode("latin-1")
         for content, token in text.get_vocab(with_added_tokens=False).items()
         if not is_special(content)
     }

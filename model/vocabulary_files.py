@@ -49,7 +49,7 @@ class VocabularyFiles:
         """Read a `tokenizer.json`. Raises ModelError."""
         spec = read_json(path)
         try:
-            merges = [pair(merge.split(" ") if isinstance(merge, str) else merge) for merge in spec["model"]["merges"]]
+            merges = pairs(merge.split(" ") if isinstance(merge, str) else merge for merge in spec["model"]["merges"])
             added = {int(token["id"]): added_token(token) for token in spec["added_tokens"]}
             return cls(_checked(spec["model"]["vocab"]), merges, added)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -61,10 +61,10 @@ class VocabularyFiles:
         try:
             lines = merges.read_text(encoding="utf-8").split("\n")
             # A merge of "#" exists; the header is the only line that begins so and names a version.
-            pairs = [pair(line.split(" ")) for line in lines if line.strip() and not line.startswith("#version")]
+            listed = pairs(line.split(" ") for line in lines if line.strip() and not line.startswith("#version"))
             extra = read_json(added) if added else {}
             tokens = {int(token): AddedToken(content, normalized=False) for content, token in extra.items()}
-            return cls(_checked(read_json(vocabulary)), pairs, tokens)
+            return cls(_checked(read_json(vocabulary)), listed, tokens)
         except OSError as error:
             raise ModelError(f"cannot read {error.filename}: {error.strerror}") from error
         except (TypeError, ValueError, AttributeError) as error:
@@ -94,10 +94,9 @@ def added_token(values: Mapping[str, Any] | str, *, special: bool | None = None)
     return AddedToken(str(values["content"]), special=bool(wanted), **flags)
 
 
-def pair(parts: Iterable[str]) -> Merge:
-    """Return the two pieces of a merge. Raises ValueError if there are not two."""
-    first, second = parts
-    return first, second
+def pairs(merges: Iterable[Iterable[str]]) -> list[Merge]:
+    """Return the two pieces of each merge. Raises ValueError if there are not two."""
+    return [(first, second) for first, second in merges]
 
 
 def _checked(vocabulary: Any) -> dict[str, int]:

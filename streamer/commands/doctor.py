@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model.config import ModelError
+from model.hub import resolve
 from streamer import __version__
 from streamer.capture.portaudio import AudioUnavailable, find_input, load_portaudio
 from streamer.commands.outcome import Exit
@@ -91,7 +92,7 @@ def torch_device() -> str:
 
 def model(settings: Config) -> str:
     """Say which model would be taken, asking no network."""
-    source = import_module("model.hub").resolve(settings.model.name, offline=True)
+    source = resolve(settings.model.name, offline=True)
     return f"{source.name} in {source.path}" + (f"; {source.notice}" if source.notice else "")
 
 

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
-
 from cyclopts import App
 from rich.console import Console
 from rich.table import Table
 
+from model.hub import demo_folder, resolve
 from streamer.commands.outcome import Exit
 
 models = App(name="models", help="List the models on this machine, fetch one, or say where one is.")
 
 
-def hub() -> Any:
-    """Return the module that knows where models are; late, for the hub's library takes a while to import."""
-    return import_module("model.hub")
-
-
 @models.default
 def show() -> int:
     """List the embedded model and the Whisper models in the local hub cache."""
-    finder = hub()
+    from model.hub_client import cached_models  # noqa: PLC0415  # slow to import
+
     table = Table("name", "folder", box=None)
-    table.add_row("demo", str(finder.demo_folder()))
-    for source in finder.cached_models():
+    table.add_row("demo", str(demo_folder()))
+    for source in cached_models():
         table.add_row(source.name, str(source.path))
     Console(soft_wrap=True).print(table)
     return Exit.OK
@@ -38,7 +32,7 @@ def pull(name: str, /) -> int:
     Args:
         name: Name on the hub, such as openai/whisper-small.
     """
-    Console(soft_wrap=True).print(str(hub().resolve(name).path))
+    Console(soft_wrap=True).print(str(resolve(name).path))
     return Exit.OK
 
 
@@ -49,5 +43,5 @@ def where(name: str, /) -> int:
     Args:
         name: demo, auto, a hub name, a folder or a file.
     """
-    Console(soft_wrap=True).print(str(hub().resolve(name, offline=True).path))
+    Console(soft_wrap=True).print(str(resolve(name, offline=True).path))
     return Exit.OK

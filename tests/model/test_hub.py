@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from model import hub
+from model import hub, hub_client
 from model.config import ModelError
 from tests.model.checkpoints import tiny_tokenizer
 
@@ -84,12 +84,12 @@ def server():
 def ask(tmp_path):
     """Resolve a name in a fresh process whose hub is at `port`: ("ok", name, path, notice) or ("error", message)."""
 
-    def resolve(name, port, *, offline=False, timeout=hub.REACH_TIMEOUT):
+    def resolve(name, port, *, offline=False, timeout=hub_client.REACH_TIMEOUT):
         code = f"""
 import json
-from model import hub
+from model import hub, hub_client
 from model.config import ModelError
-hub.REACH_TIMEOUT = {timeout}
+hub_client.REACH_TIMEOUT = {timeout}
 try:
     source = hub.resolve({name!r}, offline={offline}, progress=False)
     print(json.dumps(["ok", source.name, str(source.path), source.notice]))
@@ -229,12 +229,12 @@ def test_a_short_name_is_told_the_whole_one():
     ],
 )
 def test_safetensors_are_preferred_and_nothing_is_fetched_twice(files, wanted):
-    assert hub.wanted_files(files) == wanted
+    assert hub_client.wanted_files(files) == wanted
 
 
 def test_a_repository_without_weights_is_refused():
     with pytest.raises(ModelError, match="neither safetensors nor PyTorch weights"):
-        hub.wanted_files(["README.md", "model.gguf"])
+        hub_client.wanted_files(["README.md", "model.gguf"])
 
 
 def test_the_models_in_the_cache_are_listed(tmp_path, monkeypatch):
@@ -255,14 +255,14 @@ def test_the_models_in_the_cache_are_listed(tmp_path, monkeypatch):
         if weights:
             (folder / "model.safetensors").write_bytes(b"")
 
-    assert [source.name for source in hub.cached_models()] == ["org/a", "org/b"]
+    assert [source.name for source in hub_client.cached_models()] == ["org/a", "org/b"]
 
 
 def test_no_cache_holds_no_models(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "none"))
 
-    assert hub.cached_models() == []
-    assert hub.cached("org/whisper") is None
+    assert hub_client.cached_models() == []
+    assert hub_client.cached("org/whisper") is None
 
 
 @pytest.mark.parametrize("missing", ["config.json", "tokenizer.json", "model-00002-of-00002.safetensors"])
@@ -272,7 +272,7 @@ def test_a_model_is_complete_with_every_part_only(tmp_path, missing):
     for name in ["config.json", "tokenizer.json", *parts]:
         (tmp_path / name).write_text("")
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert hub.is_complete(tmp_path)
+    assert hub_client.is_complete(tmp_path)
 
     (tmp_path / missing).unlink()
-    assert not hub.is_complete(tmp_path)
+    assert not hub_client.is_complete(tmp_path)
