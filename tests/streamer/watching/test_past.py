@@ -27,12 +27,14 @@ CUTS = [20_001, 33_333, 60_000, 80_001]
 
 
 @asynccontextmanager
-async def resumed(config: Config, cut: int = 60_000) -> AsyncIterator[tuple[Server, Client, str]]:
-    """Begin a session on one daemon and end it on the next."""
+async def resumed(
+    config: Config, cut: int = 60_000, before: str = "final"
+) -> AsyncIterator[tuple[Server, Client, str]]:
+    """Begin a session on one daemon, which ends after a message of a kind, and end it on the next."""
     client = Client()
     async with running(config=config) as server, client.on(server) as socket:
         await client.push(socket, cut)
-        await client.take(socket, "ack", 1)
+        await client.take(socket, before, 1)
         server.stop()
         await client.take(socket)
     async with running(config=config) as server:
@@ -63,7 +65,7 @@ async def opening(server: Server, session: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("cut", CUTS)
 async def test_a_viewer_of_a_session_that_went_on_with_the_next_daemon_is_shown_all_of_it(tmp_path, cut):
-    async with resumed(journalled(tmp_path), cut) as (server, client, session):
+    async with resumed(journalled(tmp_path), cut, "commit") as (server, client, session):
         first = await opening(server, session)
         written = {style: await fetch(server, f"/v1/sessions/{session}.{style}") for style in ("txt", "vtt", "srt")}
 
