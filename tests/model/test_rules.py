@@ -9,7 +9,7 @@ from transformers.generation.logits_process import (
     WhisperTimeStampLogitsProcessor,
 )
 
-from model.rules import LogitRules, Memory
+from model.rules import LogitRules, Memory, largest
 
 EOT, NO_TIMESTAMPS, STAMPS = 40, 50, 30
 BEGIN = NO_TIMESTAMPS + 1
@@ -124,3 +124,14 @@ def test_likely_timestamps_together_beat_a_likelier_text_token():
     logits[0, BEGIN + 5 : BEGIN + 15] = 0.0
     token, _ = tested.choose(logits, tested.limits([BEGIN, 2], 2))
     assert token.item() == BEGIN + 5
+
+
+@pytest.mark.parametrize("width", [1, 255, 256, 257, 512, 51_865])
+def test_the_largest_value_and_its_first_place_are_those_that_torch_finds(width):
+    dice = torch.Generator().manual_seed(width)
+    values = torch.randint(0, 40, (9, width), generator=dice).float()  # with many that are equal
+    values[0], values[1, width // 2 :], values[2, -1] = -torch.inf, -torch.inf, 41.0
+    value, place = largest(values)
+    expected = values.max(dim=1)
+    assert torch.equal(value, expected.values)
+    assert torch.equal(place, expected.indices)
