@@ -134,11 +134,16 @@ WIRES = [
 async def test_the_same_words_come_whatever_the_rate_the_encoding_and_the_chunks(port, speaker):
     said = say(speaker, 15, seed=3)
     results = {}
-    for rate, encoding, encode, sample_bytes, kind in WIRES:
+
+    async def send(rate, encoding, encode, sample_bytes, kind):
         data = encode(at_rate(said.audio, rate))
         chunks = pieces(data, chunk_sizes(kind, rate * sample_bytes, sample_bytes))
         heard = await transcribe(port, chunks, sample_rate=rate, encoding=encoding)
         results[rate, encoding, kind] = heard.words
+
+    async with asyncio.TaskGroup() as group:
+        for wire in WIRES:
+            group.create_task(send(*wire))
 
     assert set(map(tuple, results.values())) == {tuple(results[16_000, "pcm_s16le", "100 ms"])}, results
     assert errors(results[16_000, "pcm_s16le", "100 ms"], list(said.words)) <= 1

@@ -36,8 +36,8 @@ BEGIN_SUPPRESSED = (220, v.ENDOFTEXT)
 
 def expanded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Weights over the small vocabulary to those over the full one, float16."""
-    name = "model.decoder.embed_tokens.weight"
-    full = {key: value.to(torch.float16).contiguous() for key, value in state.items()}
+    name, tied = "model.decoder.embed_tokens.weight", "proj_out.weight"
+    full = {key: value.to(torch.float16).contiguous() for key, value in state.items() if key != tied}
     full[name] = full[name][v.rows_of_vocabulary()].contiguous()
     return full
 
