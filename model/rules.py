@@ -156,7 +156,7 @@ class LogitRules:
         self.restrict(logits, limits)
         text, stamps = logits[:, : self.timestamp_begin], logits[:, self.timestamp_begin :]
         # If all timestamps together are likelier than any one text token, it is a timestamp.
-        stamped = stamps.float().logsumexp(dim=1) > text.max(dim=1).values
+        stamped = stamps.float().logsumexp(dim=1) > text.amax(dim=1)
         text.masked_fill_(stamped[:, None], -torch.inf)
         return logits
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from model.types import SAMPLE_RATE
 from streamer.events import Commit, Event, Final, Gap
 from streamer.journal.journal import Journal, hashed
-from streamer.journal.records import Entry, Standing, reach, retold
+from streamer.journal.records import Entry, Standing, again, reach, retold
 from streamer.journal.writes import Note
 from streamer.session import Session
 
@@ -47,7 +47,7 @@ class Record:
     @property
     def outlives_daemon(self) -> bool:
         """Whether the session could be resumed if the daemon ended now."""
-        return self._journal.on_disk and not self._journal.failing
+        return self._journal.outlives_daemon
 
     def due(self, session: Session) -> bool:
         """Say whether so much more is decided that the client should know."""
@@ -85,11 +85,7 @@ class Record:
         covered: sample index up to which whoever has the commit knows everything; `reached` is what `reach` returned.
         """
         for event in retold(self._joined(reached), commit, covered):
-            if isinstance(event, Commit):
-                durable = self.outlives_daemon and event.durable is not False
-                yield replace(event, durable=durable, lag=None)
-            else:
-                yield event
+            yield again(event, durable=self.outlives_daemon)
 
     def close(self) -> None:
         """Say that nobody speaks here any more; the session can still be resumed while the journal keeps it."""

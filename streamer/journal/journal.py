@@ -52,6 +52,11 @@ class Journal:
         return self._scribe.failing or self._late
 
     @property
+    def outlives_daemon(self) -> bool:
+        """Whether what is noted would still be known if the daemon ended now."""
+        return self.on_disk and not self.failing
+
+    @property
     def waiting(self) -> int:
         """Writes that wait."""
         return self._scribe.waiting

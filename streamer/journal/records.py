@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import msgspec
@@ -87,6 +87,16 @@ def after(entries: tuple[Entry, ...], commit: int) -> tuple[Entry, ...]:
     """Return the entries that follow the last commit whose id is not beyond `commit`; all of them for 0."""
     known = [at for at, entry in enumerate(entries) if entry.commit is not None and entry.commit <= commit]
     return entries[known[-1] + 1 :] if known else entries
+
+
+def again(event: Told, *, durable: bool) -> Told:
+    """Return what is told a second time: how late it was is nobody's concern any more.
+
+    durable: whether what the journal has taken is on the disk.
+    """
+    if not isinstance(event, Commit):
+        return event
+    return replace(event, durable=durable and event.durable is not False, lag=None)
 
 
 LOST = "what was said here is lost with the server's journal"

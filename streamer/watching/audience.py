@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from weakref import WeakKeyDictionary
 
 from streamer.config import WatchConfig
 from streamer.events import Event
@@ -55,7 +56,7 @@ class Audience:
         self._config = config
         self._metrics = metrics
         self._broadcasts: dict[str, Broadcast] = {}
-        self._pasts: dict[Broadcast, Past] = {}  # of those that began elsewhere, and that nobody has watched yet
+        self._pasts: WeakKeyDictionary[Broadcast, Past] = WeakKeyDictionary()  # of sessions that were resumed
         self._ended: dict[str, asyncio.TimerHandle] = {}  # in the order of their ends
         self._viewers: dict[Viewer, Callable[[], None]] = {}
         self._empty = asyncio.Event()
@@ -88,7 +89,6 @@ class Audience:
         past = self._pasts.get(broadcast)
         if past is not None:
             await past.go_before(broadcast, self._config.max_session_bytes)
-            self._pasts.pop(broadcast, None)
 
     def close(self, broadcast: Broadcast, audio: int) -> None:
         """End a broadcast, and keep it for those who come late."""
@@ -143,9 +143,7 @@ class Audience:
         timer = self._ended.pop(session, None)
         if timer is not None:
             timer.cancel()
-            broadcast = self._broadcasts.pop(session, None)
-            if broadcast is not None:
-                self._pasts.pop(broadcast, None)
+            self._broadcasts.pop(session, None)
 
 
 def now() -> str:

@@ -143,7 +143,8 @@ class Broadcast:
         self.captions.begin_after(past.captions.gone)
         for caption in (*earlier, *ours):
             self.captions.append(replace(caption, number=self.captions.last + 1))
-            self._cues.begin_at(caption.cue.end_ms)
+        if earlier:
+            self._cues.begin_at(earlier[-1].cue.end_ms)
         self.language = self.language or past.language
         self._keep_bound()
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import replace
 
 from streamer.events import Commit
 from streamer.journal.journal import Journal
-from streamer.journal.records import Entry, Told
+from streamer.journal.records import Entry, Told, again
 from streamer.journal.writes import SilentError
 from streamer.watching.broadcast import Broadcast
 
@@ -43,7 +42,7 @@ class Past:
             if self._over:
                 return
             told = await self._read(max_bytes)
-            broadcast.precede(await asyncio.to_thread(retold, self._session, self.commits, told, max_bytes))
+            broadcast.precede(await asyncio.to_thread(spoken, self._session, self.commits, told, max_bytes))
             self._over = True
 
     async def _read(self, max_bytes: int) -> list[Told]:
@@ -61,16 +60,11 @@ class Past:
         except (SilentError, TimeoutError) as error:
             why = str(error) or f"no answer in {PATIENCE_S:g} s"
             logger.warning("not all that the session said before it was resumed can be shown: %s", why)
-        durable = self._journal.on_disk and not self._journal.failing
+        durable = self._journal.outlives_daemon
         return [again(entry.event, durable=durable) for page in reversed(pages) for entry in page]
 
 
-def again(event: Told, *, durable: bool) -> Told:
-    """Return what is told a second time: how late it was is nobody's concern any more."""
-    return replace(event, durable=durable, lag=None) if isinstance(event, Commit) else event
-
-
-def retold(session: str, commits: int, told: list[Told], max_bytes: int) -> Broadcast:
+def spoken(session: str, commits: int, told: list[Told], max_bytes: int) -> Broadcast:
     """Return a broadcast of what was told up to a commit, but for what lies before a hole in the journal. Pure."""
     told = unbroken(told)
     first = next((event.id for event in told if isinstance(event, Commit)), commits + 1)

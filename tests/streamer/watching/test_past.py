@@ -17,7 +17,7 @@ from streamer.events import Commit, Final
 from streamer.journal.journal import Journal
 from streamer.journal.writes import SilentError
 from streamer.server import Server
-from streamer.watching.past import retold
+from streamer.watching.past import spoken
 from tests.streamer.harness import running
 from tests.streamer.test_resume import SPEECH, TEXTS, Client, journalled
 from tests.streamer.watching.session import fetch, next_of, texts, watching
@@ -170,7 +170,7 @@ async def test_of_a_long_past_no_more_is_read_than_is_kept(tmp_path, monkeypatch
 
 def test_before_a_hole_that_the_journal_has_nothing_is_shown():
     told = [Commit(number, 1, " word", number, number + 1, ()) for number in (1, 2, 5, 6)]
-    past = retold("s", 6, [*told, Final(1, "word word", 1, 7, "en")], 1 << 20)
+    past = spoken("s", 6, [*told, Final(1, "word word", 1, 7, "en")], 1 << 20)
 
     assert (past.lines.gone, past.lines.last) == (4, 6)
-    assert retold("s", 6, [], 1 << 20).lines.last == 6
+    assert spoken("s", 6, [], 1 << 20).lines.last == 6
