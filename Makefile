@@ -30,11 +30,11 @@ help: ## show this list
 run: $(VENV)/.installed ## set up, then run recorded speech through a daemon in real time and watch the captions
 	$(BIN)/streamer demo $(ARGS)
 
-# A file is one process's, since what a file sets up is costly. One more process than there are cores, for many tests
+# A file is one process's, since what a file sets up is costly. Two more processes than there are cores, for many tests
 # wait for speech to be over. A process has one core for its arithmetic: libraries that each start a thread for every
 # core would wait for one another. Compiled code is kept, since daemons are started by the hundred.
 # ARGS="-n0" runs everything in one process.
-PROCESSES = $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
+PROCESSES = $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )))
 test: $(VENV)/.installed-test ## set up, then run the tests, several at once
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(ARGS)
 

@@ -59,7 +59,7 @@ class LevelVad:
 
     def __call__(self, frame: Samples) -> float:
         """Return 1.0 if any of the frame is loud."""
-        return float(np.max(np.abs(frame)) >= FLOOR / 2)
+        return float(max(frame.max(), -frame.min()) >= FLOOR / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,13 @@ class Run:
 
 def runs(audio: Samples) -> Iterator[Run]:
     """Find the loud stretches of constant level."""
-    quantised = np.round((audio - FLOOR) / STEP).astype(int)
-    quantised[np.abs(audio) < FLOOR / 2] = -1
-    edges = np.flatnonzero(np.diff(quantised)) + 1
+    levels = np.rint((audio - FLOOR) / STEP)
+    levels[np.abs(audio) < FLOOR / 2] = -1
+    edges = np.flatnonzero(levels[1:] != levels[:-1]) + 1
     bounds = [0, *edges.tolist(), len(audio)]
     for start, end in pairwise(bounds):
-        if end > start and quantised[start] >= 0:
-            yield Run(start, end, FLOOR + STEP * quantised[start])
+        if end > start and levels[start] >= 0:
+            yield Run(start, end, FLOOR + STEP * float(levels[start]))
 
 
 class LevelRecognizer:

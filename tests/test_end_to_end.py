@@ -132,7 +132,7 @@ WIRES = [
 
 @pytest.mark.parametrize("speaker", SPEAKERS[:2])
 async def test_the_same_words_come_whatever_the_rate_the_encoding_and_the_chunks(port, speaker):
-    said = say(speaker, 15, seed=3)
+    said = say(speaker, 10, seed=3)
     results = {}
 
     async def send(rate, encoding, encode, sample_bytes, kind):

@@ -35,6 +35,11 @@ def scripted(tmp_path_factory, vocabulary):
     return folder, script, write_checkpoint(SHAPE, script, folder)
 
 
+@pytest.fixture(scope="module")
+def engine(scripted):
+    return OurEngine(scripted[0], 1, "float32", "dynamic")
+
+
 def work(script, vocabulary, acceptance):
     audio = np.random.default_rng(0).normal(0, 0.1, 5 * SAMPLE_RATE).astype(np.float32)
     return Work(audio, script.tokens, end_of(script, vocabulary), acceptance)
@@ -72,9 +77,8 @@ def test_a_script_has_as_many_tokens_as_asked(vocabulary):
 
 
 @pytest.mark.parametrize("acceptance", [None, 0.0, 0.6, 1.0])
-def test_a_scripted_network_says_its_script_whatever_the_draft(scripted, vocabulary, acceptance):
-    folder, script, _ = scripted
-    engine = OurEngine(folder, 1, "float32", "dynamic")
+def test_a_scripted_network_says_its_script_whatever_the_draft(engine, scripted, vocabulary, acceptance):
+    script = scripted[1]
     assert engine(work(script, vocabulary, acceptance)) == script.text
     assert engine.passes <= (3 if acceptance == 1.0 else 27)
 
