@@ -42,6 +42,16 @@ def expanded(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return full
 
 
+def contracted(full: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take back `expanded`: weights over the full vocabulary to float32 ones over the small one, tied head included."""
+    name, tied = "model.decoder.embed_tokens.weight", "proj_out.weight"
+    state = {key: value.float() for key, value in full.items()}
+    rows = torch.empty(v.SMALL, dtype=torch.long)
+    rows[v.rows_of_vocabulary()] = torch.arange(v.VOCABULARY)
+    state[tied] = state[name] = state[name][rows]
+    return state
+
+
 def model_config() -> dict[str, Any]:
     """Return what `config.json` says; the field `streamer` is ours."""
     small = small_config()

@@ -33,6 +33,11 @@ BEHIND_HEAD = (0, 0)
 AHEAD_HEADS = ((1, 0), (2, 0))
 """Layer and head of the decoder that look at the audio of the token to be said; the last one is exported."""
 
+DEAF = (*range(7), *range(62, 80))
+"""Mel bands that are not heard: below 280 Hz and above 3.9 kHz. How low a voice is and what a microphone leaves beyond
+a telephone's band tell four speakers apart, and with them their words; of a fifth they tell nothing."""
+SILENCE = -0.85
+"""What log-mel has where nothing is, beside speech of -18 dBFS."""
 DROPOUT = 0.1
 """Share of channels that each branch of the encoder loses in training."""
 SHORT = 320
@@ -62,11 +67,19 @@ class DemoNetwork(nn.Module):
 
     @torch.no_grad()
     def hold(self) -> None:
-        """Put the reserved dimension back to its fixed values; called after each step."""
+        """Put the reserved dimension back to its fixed values, and hear nothing of deaf bands; after each step."""
         decoder = self.whisper.model.decoder
         decoder.embed_tokens.weight[:, v.RESERVED] = v.reserved_column()
         decoder.layer_norm.weight[v.RESERVED] = 0.0
         decoder.layer_norm.bias[v.RESERVED] = v.RESERVED_BIAS
+        self.whisper.model.encoder.conv1.weight[:, list(DEAF)] = 0.0
+
+    @torch.no_grad()
+    def deafen(self) -> None:
+        """Take deaf bands for silent: where a network goes on that has learned with them."""
+        first = self.whisper.model.encoder.conv1
+        first.bias += SILENCE * first.weight[:, list(DEAF)].sum(dim=(1, 2))
+        self.hold()
 
 
 def _encoder_layers(whisper: WhisperForConditionalGeneration) -> list[WhisperEncoderLayer]:

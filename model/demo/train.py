@@ -16,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import distributed, nn
 from torch.multiprocessing.spawn import spawn
 
 from model.demo.bank import read_bank, write_bank
 from model.demo.batches import Batches
+from model.demo.export import contracted
 from model.demo.losses import Measures, Weights, measure
 from model.demo.network import DemoNetwork, see
 from model.demo.voices import recorded_clips, synthetic_clips
@@ -48,12 +50,16 @@ class Settings:
     seed: int = 2026
     without: tuple[str, ...] = ()
     """Speakers left out."""
+    start: Path | None = None
+    """Folder of an exported model to go on from, instead of from random weights."""
+    first: int = 0
+    """Step of the course at which the run begins; more than 0 only after an exported model."""
 
 
 def learning_rate(settings: Settings, step: int) -> float:
     """Warm up over 100 steps, stay, fall linearly at the end."""
     progress = step / settings.steps
-    return settings.rate * min(1.0, (step + 1) / 100, max(0.003, (1 - progress) / settings.decay))
+    return settings.rate * min(1.0, (step - settings.first + 1) / 100, max(0.003, (1 - progress) / settings.decay))
 
 
 def make_bank(settings: Settings) -> Path:
@@ -94,10 +100,13 @@ class Trainer:
         self.settings, self.rank = settings, rank
         torch.manual_seed(settings.seed)
         self.network = DemoNetwork()
+        if settings.start is not None:
+            self.network.whisper.load_state_dict(contracted(load_file(settings.start / "model.safetensors")))
+            self.network.deafen()
         self.mean = copy.deepcopy(self.network)
         parameters = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(parameters, lr=settings.rate, betas=(0.9, 0.98), weight_decay=0.01)
-        self.step = 0
+        self.step = settings.first
         path = settings.work / "checkpoint.pt"
         if path.exists():
             state = torch.load(path, weights_only=True)
@@ -184,9 +193,11 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=Settings.rate, help="highest learning rate")
     parser.add_argument("--processes", type=int, default=Settings.processes)
     parser.add_argument("--without", nargs="*", default=[], help="speakers to leave out")
+    parser.add_argument("--start", type=Path, help="folder of an exported model to go on from")
+    parser.add_argument("--first", type=int, default=0, help="step of the course at which that begins")
     given = parser.parse_args()
     settings = Settings(given.data, given.work, given.steps, given.rate, processes=given.processes)
-    train(replace(settings, without=tuple(given.without)))
+    train(replace(settings, without=tuple(given.without), start=given.start, first=given.first))
 
 
 if __name__ == "__main__":

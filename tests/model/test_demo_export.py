@@ -7,11 +7,12 @@ import shutil
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 
 from model.checkpoint import load_checkpoint
 from model.demo import vocabulary
-from model.demo.export import export
-from model.demo.network import DemoNetwork
+from model.demo.export import contracted, export
+from model.demo.network import DEAF, SILENCE, DemoNetwork
 from model.hub import demo_folder
 
 
@@ -49,3 +50,31 @@ def test_it_computes_in_transformers_what_it_computes_here(exported):
         found, expected = (net(features, decoder_input_ids=tokens).logits for net in (ours, theirs))
 
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_run_can_go_on_from_it(exported):
+    network, folder = exported
+    state = contracted(load_file(folder / "model.safetensors"))
+    torch.manual_seed(2)
+    fresh = DemoNetwork()
+    fresh.whisper.load_state_dict(state)
+
+    for name, weight in network.whisper.state_dict().items():
+        assert torch.equal(fresh.whisper.state_dict()[name], weight.half().float()), name
+
+
+@torch.no_grad()
+def test_bands_that_tell_the_speaker_and_not_the_word_are_not_heard():
+    torch.manual_seed(3)
+    network = DemoNetwork()
+    first = network.whisper.model.encoder.conv1
+    first.weight.normal_()
+    features = torch.randn(1, 80, 40)
+    silent = features.clone()
+    silent[:, list(DEAF)] = SILENCE
+    before = first(silent)[..., 1:-1]
+    network.deafen()
+
+    torch.testing.assert_close(first(features)[..., 1:-1], before, rtol=1e-4, atol=1e-4)
+    network.deafen()
+    torch.testing.assert_close(first(features)[..., 1:-1], before, rtol=1e-4, atol=1e-4)
