@@ -78,6 +78,7 @@ class DemoNetwork(nn.Module):
     def deafen(self) -> None:
         """Take deaf bands for silent: where a network goes on that has learned with them."""
         first = self.whisper.model.encoder.conv1
+        assert first.bias is not None
         first.bias += SILENCE * first.weight[:, list(DEAF)].sum(dim=(1, 2))
         self.hold()
 
