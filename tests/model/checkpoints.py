@@ -7,6 +7,7 @@ import tokenizers
 import torch
 import transformers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
+from transformers.initialization import no_init_weights
 
 from model.languages import LANGUAGES
 
@@ -49,7 +50,7 @@ def random_whisper(**shape: object) -> transformers.WhisperForConditionalGenerat
     } | shape  # fmt: skip
     sizes |= {"encoder_ffn_dim": 4 * sizes["d_model"], "decoder_ffn_dim": 4 * sizes["d_model"]}
     config = transformers.WhisperConfig(**sizes)
-    with transformers.initialization.no_init_weights():
+    with no_init_weights():
         model = transformers.WhisperForConditionalGeneration(config)
     model.tie_weights()
     generator = torch.Generator().manual_seed(7)
