@@ -30,10 +30,15 @@ def _mel_to_hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
 
 
+def band_edges() -> NDArray[np.float64]:
+    """Return in hertz where the bands begin, have their middles, and end: (BANDS + 2,), each shared by neighbours."""
+    top = 15 + np.log(8.0) / (np.log(6.4) / 27)
+    return _mel_to_hertz(np.linspace(0, top, BANDS + 2))
+
+
 def mel_filters(heard: NDArray[np.float64] = BINS) -> Tensor:
     """Triangular filters of equal area, (201, 80), that take bin i for the frequency heard[i]. Source: librosa."""
-    top = 15 + np.log(8.0) / (np.log(6.4) / 27)
-    edges = _mel_to_hertz(np.linspace(0, top, BANDS + 2))
+    edges = band_edges()
     rising = (heard[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - heard[:, None]) / (edges[2:] - edges[1:-1])
     filters = np.maximum(0, np.minimum(rising, falling)) * 2 / (edges[2:] - edges[:-2])
@@ -57,8 +62,7 @@ class Ear:
         self.rng = rng
         self.window = torch.hann_window(400)
         self.plain = mel_filters()
-        top = 15 + np.log(8.0) / (np.log(6.4) / 27)
-        self.bands = _mel_to_hertz(np.linspace(0, top, BANDS + 2))[1:-1]
+        self.bands = band_edges()[1:-1]
         """Hertz in the middle of each band."""
         strengths = np.linspace(0, 1, VOICES)
         self.warped = torch.stack([mel_filters(other_voice(float(strength), rng)) for strength in strengths])
@@ -87,22 +91,31 @@ class Ear:
 
     def _microphones(self, batch: int, amount: float) -> Tensor:
         """Gains over the bands, (batch, 1, 80): smooth ones, about 4 dB of deviation at full amount, and two edges."""
+        smooth = self._waves(batch, {1: 4.0, 2: 2.5, 3: 1.5, 5: 1.0}) * amount * self.rng.integers(0, 2, (batch, 1))
+        return torch.from_numpy(10 ** ((smooth + self._edges(batch)) / 10)).float()[:, None]
+
+    def _waves(self, batch: int, deviations: dict[int, float]) -> NDArray[np.float64]:
+        """Draw smooth curves over the bands, (batch, 80): cosines of so many half periods, deviating by so many dB."""
         place = np.linspace(0, np.pi, BANDS)
-        waves = np.stack([np.cos(k * place) for k in (1, 2, 3, 5)])
-        smooth = self.rng.normal(0, [4.0, 2.5, 1.5, 1.0], (batch, 4)) * amount * self.rng.integers(0, 2, (batch, 1))
-        return torch.from_numpy(10 ** ((smooth @ waves + self._edges(batch)) / 10)).float()[:, None]
+        waves = np.stack([np.cos(k * place) for k in deviations])
+        return np.asarray(self.rng.normal(0, list(deviations.values()), (batch, len(deviations))) @ waves)
+
+    def _some(self, batch: int, share: float, least: float, most: float, others: float) -> NDArray[np.float64]:
+        """Draw a number between two for a share of the rows, (batch, 1); the others have theirs."""
+        chosen = self.rng.random((batch, 1)) < share
+        return np.where(chosen, self.rng.uniform(least, most, (batch, 1)), others)
 
     def _edges(self, batch: int) -> NDArray[np.float64]:
         """Where a microphone begins and ends to hear, in dB over the bands, (batch, 80).
 
         How deep the lowest voice is, and what a recording has above 4 kHz, tell speakers of a small collection apart,
-        not words: a speaker who was not heard is understood four times as well without what is below 300 Hz.
+        not words: a speaker who was not heard is heard with a third of the errors without what is below 300 Hz.
         """
         octaves = np.log2(self.bands / np.exp(self.rng.uniform(np.log(80), np.log(600), (batch, 1))))
-        steepness = np.where(self.rng.random((batch, 1)) < EDGED, self.rng.uniform(-4.0, 24.0, (batch, 1)), 0.0)
+        steepness = self._some(batch, EDGED, -4.0, 24.0, 0.0)
         low = np.minimum(octaves, 0) * steepness
         beyond = self.bands > self.rng.uniform(3300, 4300, (batch, 1))
-        loss = np.where(self.rng.random((batch, 1)) < EDGED, self.rng.uniform(0, 60, (batch, 1)), 0.0)
+        loss = self._some(batch, EDGED, 0.0, 60.0, 0.0)
         return np.asarray(np.clip(low, -60, 12) - beyond * loss)
 
     def _floors(self, mel: Tensor) -> Tensor:
@@ -112,11 +125,9 @@ class Ear:
         4 kHz, where recordings of a telephone's rate have nothing, the floor is another one.
         """
         batch = len(mel)
-        depth = np.where(self.rng.random((batch, 1)) < FLOORED, self.rng.uniform(3.0, 8.0, (batch, 1)), 12.0)
-        upper = np.where(self.rng.random((batch, 1)) < FLOORED, self.rng.uniform(3.0, 8.0, (batch, 1)), 12.0)
-        place = np.linspace(0, np.pi, BANDS)
-        waves = np.stack([np.cos(k * place) for k in (1, 2, 3)])
-        shape = self.rng.normal(0, [6.0, 3.0, 2.0], (batch, 3)) @ waves / 10
+        depth = self._some(batch, FLOORED, 3.0, 8.0, 12.0)
+        upper = self._some(batch, FLOORED, 3.0, 8.0, 12.0)
+        shape = self._waves(batch, {1: 6.0, 2: 3.0, 3: 2.0}) / 10
         floors = 10 ** (shape - depth) + (self.bands > 3900) * 10**-upper
         return mel.amax(dim=(1, 2), keepdim=True) * torch.from_numpy(floors).float()[:, None]
 
