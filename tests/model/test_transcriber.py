@@ -32,8 +32,8 @@ def names(transcription: Transcription) -> list[str]:
 
 @cache
 def scene():
-    """A minute and a few seconds, transcribed at once, and what was told of the progress."""
-    spoken = [say("george", 45, 7, every=4), say("jackson", 6, 3)]
+    """More than half a minute and a few seconds, transcribed at once, and what was told of the progress."""
+    spoken = [say("george", 36, 7, every=4), say("jackson", 6, 3)]
     told: list[tuple[int, ...]] = []
     found = transcriber().transcribe([one.audio for one in spoken], language="en", progress=told.append)
     return spoken, found, told
@@ -42,7 +42,7 @@ def scene():
 @needs_recordings
 def test_recordings_of_different_length_are_transcribed_at_once():
     spoken, found, _ = scene()
-    assert len(spoken[0].audio) > 40 * SAMPLE_RATE
+    assert len(spoken[0].audio) > 32 * SAMPLE_RATE
     for said, heard in zip(spoken, found, strict=True):
         assert heard.end == len(said.audio)
         assert errors(names(heard), list(said.words)) <= 0.15 * len(said.words)

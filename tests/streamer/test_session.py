@@ -91,13 +91,13 @@ def test_commits_only_append_and_finals_are_their_join(said, chunks, delays, hur
 
 
 @given(
-    st.lists(words, min_size=60, max_size=150),
+    st.lists(words, min_size=60, max_size=120),
     st.lists(st.integers(160, 2 * SECOND), min_size=1, max_size=4),
     st.lists(st.integers(0, 5 * SECOND), min_size=1, max_size=4),
     st.integers(0, SECOND // 3),
     st.booleans(),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_speech_without_a_pause_loses_and_doubles_nothing_at_trims(said, chunks, delays, gap, hurried):
     audio = np.concatenate([silence(SECOND // 3), speak(said, gap=gap + 320), silence(SECOND)])
     events = play(audio, chunks, delays, hurried=hurried)
