@@ -130,8 +130,8 @@ WIRES = [
 ]
 
 
-@pytest.mark.parametrize("speaker", SPEAKERS[:2])
-async def test_the_same_words_come_whatever_the_rate_the_encoding_and_the_chunks(port, speaker):
+@pytest.mark.parametrize(("speaker", "wires"), [(SPEAKERS[0], WIRES), (SPEAKERS[1], WIRES[::2])], ids=SPEAKERS[:2])
+async def test_the_same_words_come_whatever_the_rate_the_encoding_and_the_chunks(port, speaker, wires):
     said = say(speaker, 7, seed=3)
     results = {}
 
@@ -142,7 +142,7 @@ async def test_the_same_words_come_whatever_the_rate_the_encoding_and_the_chunks
         results[rate, encoding, kind] = heard.words
 
     async with asyncio.TaskGroup() as group:
-        for wire in WIRES:
+        for wire in wires:
             group.create_task(send(*wire))
 
     assert set(map(tuple, results.values())) == {tuple(results[16_000, "pcm_s16le", "100 ms"])}, results
@@ -194,9 +194,9 @@ async def test_twenty_clients_at_once_get_their_own_words_from_shared_batches(po
 
 
 async def test_a_long_stretch_without_a_pause_loses_and_doubles_nothing_at_trims(port):
-    said = say("george", 90, seed=6, pauses=(0.05, 0.25), every=1000)
-    assert len(said.audio) > 45 * SAMPLE_RATE
+    said = say("george", 75, seed=6, pauses=(0.05, 0.25), every=1000)
+    assert len(said.audio) > 37 * SAMPLE_RATE
     heard = await stream(port, said)
 
     assert len({message["utterance"] for message in heard.of("final")}) < 5, "hardly a pause ends an utterance here"
-    assert errors(heard.words, list(said.words)) <= 0.1 * 90
+    assert errors(heard.words, list(said.words)) <= 0.1 * 75

@@ -184,7 +184,7 @@ def fickle(request: DecodeRequest) -> tuple[str, float]:
     return ("en", "de", "fr")[dice.integers(3)], float(dice.choice([0.4, 0.7, SURE, 0.95]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.integers(1, 9000), min_size=1, max_size=4),
     st.lists(st.integers(0, 6000), max_size=6),

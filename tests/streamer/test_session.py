@@ -36,7 +36,7 @@ def spoken(said: list[list[int]]) -> list[str]:
 
 @given(phrases, chunk_sizes, latencies, st.booleans())
 @example([[1], [0, 0, 0], [1, 0]], [1600], [20 * SECOND], False)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_neither_chunking_nor_latency_changes_the_transcript(said, chunks, delays, hurried):
     audio = audio_of(said)
 
@@ -51,7 +51,7 @@ class Fickle(LevelRecognizer):
 
 
 @given(phrases, chunk_sizes, latencies)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_even_a_recognizer_that_errs_commits_the_same_at_the_same_times(said, chunks, delays):
     audio = audio_of(said)
     expected, played = (
@@ -63,13 +63,13 @@ def test_even_a_recognizer_that_errs_commits_the_same_at_the_same_times(said, ch
 
 
 @given(phrases, chunk_sizes, latencies, st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_each_spoken_word_is_committed_exactly_once(said, chunks, delays, hurried):
     assert committed_words(play(audio_of(said), chunks, delays, hurried=hurried)) == spoken(said)
 
 
 @given(phrases, chunk_sizes, latencies, st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_commits_only_append_and_finals_are_their_join(said, chunks, delays, hurried):
     events = play(audio_of(said), chunks, delays, hurried=hurried)
 
@@ -219,7 +219,7 @@ def test_a_flush_finalises_all_audio_before_it_and_is_answered_once():
 
 
 @given(st.lists(words, min_size=2, max_size=8), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_flushes_between_words_lose_nothing(said, data):
     cuts = data.draw(st.sets(st.integers(0, len(said) - 1)))
     session = new_session()

@@ -60,7 +60,7 @@ FALLBACKS = {
 
 
 @pytest.mark.parametrize("options", FALLBACKS.values(), ids=FALLBACKS)
-@pytest.mark.parametrize("temperature", [(0.0, 0.2, 0.4), [0.3]], ids=str)
+@pytest.mark.parametrize("temperature", [(0.0, 0.4), [0.3]], ids=str)
 def test_what_is_not_good_enough_is_drawn_as_the_reference_draws(options, temperature):
     both(
         networks(1), sound(*LENGTHS), seed=3, attention_mask=mask(*LENGTHS), return_timestamps=True,

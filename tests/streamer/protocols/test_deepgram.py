@@ -437,7 +437,7 @@ KIND = st.sampled_from(["KeepAlive", "Finalize", "Configure", "x"])
     ),
     st.sampled_from(["", "interim_results=true&utterance_end_ms=1000&vad_events=true&endpointing=false"]),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_message_breaks_a_stream(messages: list[Any], query: str) -> None:
     played = stage(query)
     played.say(*messages, CLOSE)

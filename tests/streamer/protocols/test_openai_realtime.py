@@ -540,7 +540,7 @@ KINDS = st.sampled_from(["session.update", "transcription_session.update", "inpu
         max_size=8,
     )
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_message_breaks_a_session(messages: list[Any]) -> None:
     played = stage()
     played.say(*messages)
