@@ -122,7 +122,7 @@ async def watch_memory(daemon: Daemon, memory: list[Memory], speed: float) -> No
     began = loop.time()
     while True:
         await asyncio.sleep(SAMPLE_S / speed)
-        memory.append(Memory((loop.time() - began) * speed, daemon.resident_mib()))
+        memory.append(Memory((loop.time() - began) * speed, daemon.resident_mib_of_all()))
         if len(memory) % 12 == 0:
             print(f"  {memory[-1].at / 60:5.1f} min  {memory[-1].mib:.0f} MiB", flush=True)
 
