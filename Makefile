@@ -14,8 +14,11 @@ ARGS   ?=
 CLIENTS      := .venv-clients
 NODE_MODULES := tests/outside/node_modules
 
-BIN     := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+
+# pip compiles one module after the other; this takes every core. Tests of packages are not run here.
+COMPILE := $(BIN)/python -W ignore -m compileall -qq -j 0 -x /tests/ $(VENV)/lib
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -102,19 +105,23 @@ $(VENV)/.created:
 	$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	  || { echo "$(PYTHON) cannot make virtual environments (Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }; \
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV); \
+	$(PIP) --quiet --upgrade pip || echo "pip could not be upgraded: installing takes longer" >&2; \
 	touch $@
 
-# PyTorch is most of the download: the first time takes minutes.
+# PyTorch is most of the download: the first time takes minutes, with the pip of Python 3.11 half as long again.
 $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
-	$(INSTALL) .
+	$(PIP) --no-compile --editable .
+	-@$(COMPILE)
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.created pyproject.toml constraints.txt
-	$(INSTALL) '.[test]'
+	$(PIP) --no-compile --editable '.[test]'
+	-@$(COMPILE)
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: $(VENV)/.created pyproject.toml constraints.txt
-	$(INSTALL) '.[bench]'
+	$(PIP) --no-compile --editable '.[bench]'
+	-@$(COMPILE)
 	@touch $@ $(VENV)/.installed
 
 $(CLIENTS)/.installed: tests/outside/newer.txt

@@ -53,7 +53,7 @@ def test_what_there_is_no_time_for_is_said_to_be_left_out():
     assert "790 TFLOP/s" in table
 
 
-@pytest.mark.parametrize("acceptance", [0.5, 0.76, 0.9, 1.0])
+@pytest.mark.parametrize("acceptance", [0.5, 0.9, 1.0])
 def test_a_draft_is_right_as_far_as_it_was_asked_for(acceptance):
     updates = Updates(BENCH, TOY, build(TOY, CPU, Precision.FLOAT32))
     with torch.inference_mode():

@@ -38,7 +38,7 @@ async def browser(recording: Path) -> AsyncIterator[object]:
     playwright = pytest.importorskip("playwright.async_api", reason="Playwright is not installed here")
     program = chromium.program()
     if program is None:
-        pytest.skip("Chromium is not installed here (Debian: apt install chromium)")
+        pytest.skip("Chromium is not installed here (Debian: apt install chromium-headless-shell)")
     async with playwright.async_playwright() as driver:
         browser = await chromium.launch(driver, program, recording)
         yield browser

@@ -42,7 +42,7 @@ async def main(picture: Path) -> None:
 async def take(picture: Path, address: str) -> None:
     program = chromium.program()
     if program is None:
-        sys.exit("Chromium is not installed here (Debian: apt install chromium)")
+        sys.exit("Chromium is not installed here (Debian: apt install chromium-headless-shell)")
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "speech.wav"
         chromium.write_speech(recording, say("jackson", 40, seed=21, every=8).audio)

@@ -59,7 +59,7 @@ def with_text(asked: DecodeRequest, kind: int) -> DecodeRequest:
 cases = st.builds(with_text, requests, st.integers(0, 4))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.lists(cases, min_size=2, max_size=5))
 def test_an_answer_does_not_depend_on_the_rest_of_the_batch(batch):
     batch = [replace(asked, stream=str(i)) for i, asked in enumerate(batch)]

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 @cache
 def transcriber() -> WhisperTranscriber:
-    return WhisperTranscriber.load("demo", "cpu", offline=True)
+    return WhisperTranscriber.load("demo", "cpu", threads=1, offline=True)
 
 
 def words(transcription: Transcription) -> tuple[Word, ...]:
@@ -117,7 +117,7 @@ def test_audio_of_another_shape_or_type_is_refused(audio):
 
 @pytest.mark.parametrize(("conditioned", "told"), [(True, True), (False, False), (None, False)])
 def test_windows_are_told_the_text_before_them_if_that_is_wanted_or_helps_the_model(monkeypatch, conditioned, told):
-    one = WhisperTranscriber.load("demo", "cpu", offline=True, conditioned=conditioned)
+    one = WhisperTranscriber.load("demo", "cpu", threads=1, offline=True, conditioned=conditioned)
     asked = {}
     monkeypatch.setattr(one._network, "generate", lambda **options: asked.update(options) or {"segments": [[]]})
     one.transcribe([np.zeros(SAMPLE_RATE, dtype=np.float32)], language="en")
