@@ -57,9 +57,11 @@ class Daemon:
     def cpu_seconds_of_all(self) -> float:
         """CPU time that it and its children, of which one recognises, have used."""
         times = self.process.cpu_times()
-        ended = times.children_user + times.children_system
-        living = sum(sum(child.cpu_times()[:2]) for child in self.process.children(recursive=True))
-        return float(times.user + times.system + ended + living)
+        used = times.user + times.system + times.children_user + times.children_system
+        for child in self.process.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # a decoder of uploads that has just ended
+                used += sum(child.cpu_times()[:2])
+        return float(used)
 
     def metrics(self) -> dict[str, float]:
         """Every sample of /metrics, named as on the wire: name{label="value"}."""
