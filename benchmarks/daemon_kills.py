@@ -29,7 +29,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from clients.resuming import ResumingStream, connect_resuming
+from clients.resuming import connect_resuming
+from clients.resuming_stream import ResumingStream
 from model.types import SAMPLE_RATE, Samples
 from streamer.protocols import messages
 from tests.fakes import LEVELS, silence, speak

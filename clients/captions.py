@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-from clients.connection import FromServer
+from clients.received import FromServer
 from streamer.protocols import messages
 
 COMMITTED = "bold"

@@ -18,13 +18,15 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeAlias, cast, get_args
+from typing import Any, Protocol, Self, cast
 
 import msgspec
-import numpy as np
 import websockets
 
 from clients.address import is_loopback, stream_url
+from clients.errors import ConnectionLost, StreamError, Unreachable
+from clients.pcm import encoded
+from clients.received import FromServer, received
 from clients.trust import trust
 from model.types import SAMPLE_RATE, Samples, Task
 from streamer.audio import Encoding
@@ -37,56 +39,7 @@ SENT_BYTES = 65_536
 BROKEN = 1006
 """RFC 6455's code for a connection that ended without a word."""
 
-FromServer: TypeAlias = (
-    messages.Ready
-    | messages.Ack
-    | messages.SpeechStarted
-    | messages.Partial
-    | messages.Commit
-    | messages.SpeechEnded
-    | messages.Final
-    | messages.Flushed
-    | messages.Gap
-    | messages.Warning
-    | messages.Pace
-    | messages.Error
-    | messages.Done
-)
-
-TYPES = frozenset(kind.__struct_config__.tag for kind in get_args(FromServer))
-
-
-class Envelope(msgspec.Struct, frozen=True):
-    """What every message has."""
-
-    type: str
-
-
-DECODER: msgspec.json.Decoder[FromServer] = msgspec.json.Decoder(FromServer)
 ENCODER = msgspec.json.Encoder()
-
-
-class StreamError(Exception):
-    """The server ended the stream with an error."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{message} ({code})")
-        self.code = code
-        """As in `docs/protocol.md`, for programs."""
-        self.message = message
-
-
-class ConnectionLost(Exception):  # noqa: N818 (what happened, not whose error it is)
-    """The connection ended before everything was decided; whatever was committed stands."""
-
-
-class Unreachable(Exception):  # noqa: N818 (what is the matter with the server)
-    """No stream could be opened at this address."""
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
-        """HTTP status of the refusal; 0 if nobody answered."""
 
 
 class Socket(Protocol):
@@ -232,38 +185,19 @@ async def dial(
         yield stream
 
 
-def encoded(samples: Samples, encoding: Encoding) -> bytes:
-    """Return samples as bytes. Raises ValueError for an encoding that is not PCM."""
-    match encoding:
-        case Encoding.PCM_S16LE:
-            return pcm_s16le(samples)
-        case Encoding.PCM_F32LE:
-            return samples.astype("<f4").tobytes()
-        case _:
-            raise ValueError(f"samples can be sent as pcm_s16le or pcm_f32le, not as {encoding}")
-
-
-def pcm_s16le(samples: Samples) -> bytes:
-    """Return samples in [-1, 1] as 16-bit PCM; what was 16-bit PCM before comes back unchanged."""
-    data: bytes = np.clip(np.rint(samples * 32_768.0), -32_768, 32_767).astype("<i2").tobytes()
-    return data
-
-
 async def _receive(socket: Socket) -> FromServer:
     """Return the next message of a type that is known; a later version of the server may have more."""
     while True:
         try:
-            data = await socket.recv()
-            if msgspec.json.decode(data, type=Envelope).type not in TYPES:
-                continue
-            message = DECODER.decode(data)
+            message = received(await socket.recv())
         except websockets.ConnectionClosed as error:
             raise ConnectionLost(_how_it_closed(error)) from error
         except msgspec.MsgspecError as error:
             raise StreamError("bad_message", f"the server said something outside the protocol: {error}") from error
         if isinstance(message, messages.Error):
             raise StreamError(message.code, message.message)
-        return message
+        if message is not None:
+            return message
 
 
 def _options(address: str, token: str | None) -> dict[str, Any]:

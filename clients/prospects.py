@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clients.connection import StreamError, Unreachable
+from clients.errors import StreamError, Unreachable
 
 PASSING = frozenset({"shutting_down", "busy", "overloaded", "not_ready", "resume_unknown", "open_timeout"})
 """Errors that have to do with the moment."""

@@ -10,7 +10,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from clients.connection import Stream
-from clients.resuming import ResumingStream, connect_resuming
+from clients.resuming import connect_resuming
+from clients.resuming_stream import ResumingStream
 from model.types import Recognizer, Task
 from streamer import logs
 from streamer.capture.microphone import Microphone

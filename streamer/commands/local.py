@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
-from clients.connection import ConnectionLost, Stream
+from clients.connection import Stream
+from clients.errors import ConnectionLost
 from model.types import SAMPLE_RATE, Recognizer
 from streamer.commands.settings import RecognitionSettings
 from streamer.config import ServerConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from clients.connection import ConnectionLost, StreamError, Unreachable
+from clients.errors import ConnectionLost, StreamError, Unreachable
 from clients.file import FileError
 from model.config import ModelError
 from streamer.capture.portaudio import AudioUnavailable

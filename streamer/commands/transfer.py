@@ -11,7 +11,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from clients.captions import Display
-from clients.connection import ConnectionLost, FromServer
+from clients.errors import ConnectionLost
+from clients.received import FromServer
 from model.types import SAMPLE_RATE, Samples
 from streamer.capture.microphone import Captured, DeviceLost, DeviceOpened, Microphone, Overflowed
 from streamer.protocols.messages import Flush

@@ -21,8 +21,8 @@ from streamer.http import answers, wishes
 from streamer.http.errors import ApiError, internal
 from streamer.http.files import Files, GoneError, Job, Outcome
 from streamer.http.models import Models
-from streamer.http.recognition import Recognition
 from streamer.http.recording import Recording
+from streamer.http.recording_stream import RecordingStream
 from streamer.http.reply import Reply
 from streamer.http.transcript import GrowingTranscript
 from streamer.http.upload import Upload, receive
@@ -120,9 +120,9 @@ class Transcriptions:
             logger.info("recording opened", extra={"audio_s": duration / SAMPLE_RATE, "task": str(self._task)})
             session = self._open_session(name, in_parts(asked.configure, self._config))
             async with aclosing(recording.blocks()) as blocks:
-                recognition = Recognition(session, self._engine, blocks)
-                job.is_waiting = lambda: recognition.waiting
-                async with aclosing(recognition.run()) as pieces:
+                stream = RecordingStream(session, self._engine, blocks)
+                job.is_waiting = lambda: stream.waiting
+                async with aclosing(stream.run()) as pieces:
                     async for said in pieces:
                         grown = transcript.add(said.words, said.hypothesis)
                         if asked.stream and grown:

@@ -15,15 +15,10 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 
 from clients.address import stream_url
-from clients.connection import (
-    ConnectionLost,
-    FromServer,
-    Stream,
-    StreamError,
-    Unreachable,
-    connect,
-    pcm_s16le,
-)
+from clients.connection import Stream, connect
+from clients.errors import ConnectionLost, StreamError, Unreachable
+from clients.pcm import pcm_s16le
+from clients.received import FromServer
 from model.types import SAMPLE_RATE, Samples
 from streamer.audio import Encoding
 from streamer.config import Config, ServerConfig, SessionConfig

@@ -18,12 +18,16 @@ from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 
-from clients import resuming
+from clients import resuming, resuming_stream
 from clients.backoff import STEPS_S, Backoff
-from clients.connection import ENCODER, ConnectionLost, FromServer, Stream, StreamError, Unreachable, pcm_s16le
+from clients.connection import ENCODER, Stream
+from clients.errors import ConnectionLost, StreamError, Unreachable
+from clients.pcm import pcm_s16le
 from clients.prospects import MOST_FAULTS
 from clients.receipts import FORGOTTEN, Receipts
-from clients.resuming import ResumingStream, connect_resuming
+from clients.received import FromServer
+from clients.resuming import connect_resuming
+from clients.resuming_stream import ResumingStream
 from clients.ring import Ring
 from model.types import SAMPLE_RATE, Samples
 from streamer.config import Config, JournalConfig, ServerConfig
@@ -276,7 +280,7 @@ async def test_a_flush_that_is_answered_twice_is_shown_once_and_answers_no_other
 
 
 async def test_a_reader_that_is_slow_loses_no_text_when_the_connection_is_given_up(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(resuming, "QUEUED_MESSAGES", 2)
+    monkeypatch.setattr(resuming_stream, "QUEUED_MESSAGES", 2)
     shown = Shown()
     options = {"live": True, "partials": False}
     async with running() as server, proxied(server.port) as proxy, opened(proxy, shown, **options) as stream:
@@ -370,7 +374,7 @@ async def test_a_server_that_ends_with_everything_but_the_stop_is_not_come_back_
 
 
 async def test_a_done_that_answers_stop_is_the_last_whatever_it_counts(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(resuming, "ROUNDING_S", -1.0)
+    monkeypatch.setattr(resuming_stream, "ROUNDING_S", -1.0)
     shown = Shown()
     async with running() as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
         await converse(stream, shown)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from clients.connection import ConnectionLost, StreamError, Unreachable
+from clients.errors import ConnectionLost, StreamError, Unreachable
 from clients.resuming import connect_resuming
 from tests.faulty.speaker import FRAME_S, pcm
 from tests.faulty.spoken import utterances

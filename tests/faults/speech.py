@@ -30,7 +30,8 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.speech import Speech, source, speak
-from clients.resuming import ResumingStream, connect_resuming
+from clients.resuming import connect_resuming
+from clients.resuming_stream import ResumingStream
 from model.types import SAMPLE_RATE
 from model.word_errors import word_errors
 from streamer.protocols import messages

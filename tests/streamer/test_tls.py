@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives.serialization import (
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidMessage
 
-from clients.connection import Unreachable
 from clients.connection import connect as open_stream
+from clients.errors import Unreachable
 from streamer import tls
 from streamer.__main__ import run
 from streamer.commands import serve

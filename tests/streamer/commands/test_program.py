@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from clients.connection import ConnectionLost, StreamError, Unreachable
+from clients.errors import ConnectionLost, StreamError, Unreachable
 from model.config import ModelError
 from streamer import __version__
 from streamer.__main__ import run

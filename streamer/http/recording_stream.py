@@ -31,7 +31,7 @@ class Said:
     hypothesis: Hypothesis
 
 
-class Recognition:
+class RecordingStream:
     """Of one recording; its session is touched by nobody else, and by one thread at a time."""
 
     wants_final = False
