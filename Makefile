@@ -17,8 +17,13 @@ NODE_MODULES := tests/outside/node_modules
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-# pip compiles one module after the other; this takes every core. Tests of packages are not run here.
-COMPILE := $(BIN)/python -W ignore -m compileall -qq -j 0 -x /tests/ $(VENV)/lib
+# Install this tree, with the extras named in $(1). pip compiles one module after the other, compileall takes every core;
+# tests of packages are not run here, and a module of torch that wants Python 3.12 does not compile with 3.11. PyTorch is
+# most of the download: the first time takes minutes.
+define install
+	$(PIP) --no-compile --editable '.$(1)'
+	@$(BIN)/python -W ignore -m compileall -qq -j 0 -x /tests/ $(VENV)/lib || true
+endef
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -97,6 +102,7 @@ clean: ## remove the environments and every cache
 	rm -rf $(VENV) $(CLIENTS) $(CLIENTS)-older $(NODE_MODULES) *.egg-info build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# The pip that comes with Python 3.11 takes half as long again.
 $(VENV)/.created:
 	@command -v $(PYTHON) >/dev/null \
 	  || { echo "$(PYTHON) is missing: install Python 3.11 or later, or name one with make PYTHON=…" >&2; exit 1; }; \
@@ -108,20 +114,16 @@ $(VENV)/.created:
 	$(PIP) --quiet --upgrade pip || echo "pip could not be upgraded: installing takes longer" >&2; \
 	touch $@
 
-# PyTorch is most of the download: the first time takes minutes, with the pip of Python 3.11 half as long again.
 $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
-	$(PIP) --no-compile --editable .
-	-@$(COMPILE)
+	$(call install,)
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.created pyproject.toml constraints.txt
-	$(PIP) --no-compile --editable '.[test]'
-	-@$(COMPILE)
+	$(call install,[test])
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: $(VENV)/.created pyproject.toml constraints.txt
-	$(PIP) --no-compile --editable '.[bench]'
-	-@$(COMPILE)
+	$(call install,[bench])
 	@touch $@ $(VENV)/.installed
 
 $(CLIENTS)/.installed: tests/outside/newer.txt

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from socket import create_server
@@ -43,10 +43,7 @@ class Daemon:
 
     def resident_mib_of_all(self) -> float:
         """Memory that it and its children, of which one recognises, hold; a page that they share counts for each."""
-        held = self.process.memory_info().rss
-        for child in self.process.children(recursive=True):
-            with suppress(psutil.NoSuchProcess):  # a decoder of uploads that has just ended
-                held += child.memory_info().rss
+        held = self.process.memory_info().rss + self._of_children(lambda child: child.memory_info().rss)
         return float(held / 2**20)
 
     def cpu_seconds(self) -> float:
@@ -57,11 +54,8 @@ class Daemon:
     def cpu_seconds_of_all(self) -> float:
         """CPU time that it and its children, of which one recognises, have used."""
         times = self.process.cpu_times()
-        used = times.user + times.system + times.children_user + times.children_system
-        for child in self.process.children(recursive=True):
-            with suppress(psutil.NoSuchProcess):  # a decoder of uploads that has just ended
-                used += sum(child.cpu_times()[:2])
-        return float(used)
+        ended = times.children_user + times.children_system
+        return float(times.user + times.system + ended + self._of_children(lambda child: sum(child.cpu_times()[:2])))
 
     def metrics(self) -> dict[str, float]:
         """Every sample of /metrics, named as on the wire: name{label="value"}."""
@@ -72,6 +66,14 @@ class Daemon:
             for family in text_string_to_metric_families(text)
             for sample in family.samples
         }
+
+    def _of_children(self, read: Callable[[psutil.Process], float]) -> float:
+        """Add up what is read of its children that live."""
+        total = 0.0
+        for child in self.process.children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # a decoder of uploads that has just ended
+                total += read(child)
+        return total
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Open a stream that outlives its connections.
 
-async with connect_resuming("ws://127.0.0.1:8765", live=True, notice=print) as stream:
-...  # as with connect
+    async with connect_resuming("ws://127.0.0.1:8765", live=True, notice=print) as stream:
+        ...  # as with connect
+
+`resuming_stream.py` says how it does.
 """
 
 from __future__ import annotations
