@@ -35,8 +35,8 @@ from benchmarks.stream import CHUNK
 from model.recognizer import WhisperRecognizer
 from model.types import DecodeRequest, Hypothesis, Recognizer, Segment
 from streamer.config import Config
-from streamer.session import Session
-from streamer.vad import WebRtcVad
+from streamer.core.session import Session
+from streamer.core.vad import WebRtcVad
 
 STYLES = {"phrases with pauses": PHRASES, "continuous speech": MONOLOGUE}
 

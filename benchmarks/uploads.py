@@ -36,7 +36,7 @@ from streamer.config import Config, ModelConfig, ServerConfig
 from streamer.decoding.decoder import Decoder, Limits
 from streamer.decoding.decoders import Decoders
 from streamer.decoding.recording import Recording
-from streamer.loading import build_recognizer
+from streamer.recognition.loading import build_recognizer
 from streamer.server import Server
 from tests.streamer.decoding.threads import start_thread
 from tests.streamer.http.uploads import upload

@@ -18,9 +18,9 @@ from benchmarks.speech import Speech
 from benchmarks.stream import CHUNK
 from model.types import SAMPLE_RATE, Hypothesis, Recognizer
 from streamer.config import CommitPolicyName, EndpointConfig, SessionConfig
-from streamer.events import Commit, Event, Final, Gap, Partial
-from streamer.session import Session
-from streamer.vad import VoiceActivityDetector, WebRtcVad
+from streamer.core.events import Commit, Event, Final, Gap, Partial
+from streamer.core.session import Session
+from streamer.core.vad import VoiceActivityDetector, WebRtcVad
 
 
 @dataclass(frozen=True, slots=True)

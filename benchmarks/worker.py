@@ -25,8 +25,8 @@ from benchmarks import machine, speech
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis
 from streamer.commands.serve import WORKER
 from streamer.config import Config, ModelConfig
-from streamer.device import DeviceThread
-from streamer.loading import build_recognizer, in_child
+from streamer.recognition.device import DeviceThread
+from streamer.recognition.loading import build_recognizer, in_child
 
 ECHO = "from tests.faulty.child import echo; echo()"
 SECONDS = (2, 4, 6, 8, 12)

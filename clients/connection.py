@@ -29,7 +29,7 @@ from clients.pcm import encoded
 from clients.received import FromServer, received
 from clients.trust import trust
 from model.types import SAMPLE_RATE, Samples, Task
-from streamer.audio import Encoding
+from streamer.core.audio import Encoding
 from streamer.protocols import messages
 
 RECEIVED_MESSAGES = 1024

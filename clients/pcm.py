@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from model.types import Samples
-from streamer.audio import Encoding
+from streamer.core.audio import Encoding
 
 
 def encoded(samples: Samples, encoding: Encoding) -> bytes:

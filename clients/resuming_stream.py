@@ -26,9 +26,9 @@ from clients.prospects import Prospects
 from clients.receipts import Receipts
 from clients.received import FromServer
 from model.types import Samples
-from streamer.audio import Encoding
+from streamer.core.audio import Encoding
+from streamer.core.commands import Close
 from streamer.protocols import messages
-from streamer.protocols.commands import Close
 
 RING_S = 75
 """Audio that is kept while it is not decided: a cut of 60 s, what was undecided before it, and the way back."""

@@ -10,14 +10,14 @@ from contextlib import AsyncExitStack
 
 from model.types import Recognizer
 from streamer.config import Config
-from streamer.doors import Doors
-from streamer.loading import Loading
-from streamer.ports import Ports
+from streamer.core.vad import VoiceActivityDetector, WebRtcVad
+from streamer.network.doors import Doors
+from streamer.network.ports import Ports
 from streamer.protocols.handshake import House
+from streamer.recognition.loading import Loading
 from streamer.server import Server
 from streamer.signals import signals, unwrapped
 from streamer.stop import Stop
-from streamer.vad import VoiceActivityDetector, WebRtcVad
 from streamer.worker.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)

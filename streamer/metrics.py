@@ -8,14 +8,14 @@ from typing import assert_never
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from model.types import SAMPLE_RATE
-from streamer import events
-from streamer.batch import Batch
-from streamer.engine import Engine
-from streamer.governor import Governor
+from streamer.core import events
+from streamer.core.commands import ErrorCode
 from streamer.journal.journal import Journal
-from streamer.lanes import Lane
-from streamer.load import OPENING_S
-from streamer.protocols.commands import ErrorCode
+from streamer.recognition.batch import Batch
+from streamer.recognition.engine import Engine
+from streamer.recognition.governor import Governor
+from streamer.recognition.lanes import Lane
+from streamer.recognition.load import OPENING_S
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)

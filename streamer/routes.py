@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from streamer.access import Access, Right
-from streamer.admission import Admission
+from streamer.connection.admission import Admission
 from streamer.http.routes import http_error
 from streamer.metrics import CONTENT_TYPE, Metrics
-from streamer.own_microphone import OwnMicrophone
+from streamer.microphone.own_microphone import OwnMicrophone
+from streamer.network.access import Access, Right
 
 
 class Routes:

@@ -9,33 +9,33 @@ from functools import partial
 from socket import socket
 
 from model.types import Recognizer
-from streamer.access import Access, Right
-from streamer.admission import Admission
 from streamer.config import Config, ConfigError, JournalConfig
+from streamer.connection.admission import Admission
+from streamer.connection.entrance import Entrance
+from streamer.connection.lobby import Lobby
+from streamer.connection.switchboard import Switchboard
+from streamer.core.vad import VoiceActivityDetector, WebRtcVad
 from streamer.decoding.decoder import DECODER
 from streamer.decoding.decoders import Decoders
-from streamer.doors import Doors
-from streamer.entrance import Entrance
 from streamer.heap import keep_small
 from streamer.http.files import Files
 from streamer.http.routes import http_routes
-from streamer.http_listener import Listener
 from streamer.journal.journal import Journal
-from streamer.listening import exposed, port_of
-from streamer.lobby import Lobby
 from streamer.metrics import Metrics
-from streamer.own_microphone import OwnMicrophone, Source, check_wishes, default_source
-from streamer.ports import Ports
+from streamer.microphone.own_microphone import OwnMicrophone, Source, check_wishes, default_source
+from streamer.network.access import Access, Right
+from streamer.network.doors import Doors
+from streamer.network.http_listener import Listener
+from streamer.network.listening import exposed, port_of
+from streamer.network.ports import Ports
+from streamer.network.streams import Streams
+from streamer.network.tls import Certificate
+from streamer.network.transport import TransportConfig
 from streamer.protocols.handshake import House
-from streamer.recognition import Recognition
+from streamer.recognition.recognition import Recognition
 from streamer.routes import Routes
 from streamer.service import Notifier
 from streamer.stop import Stop
-from streamer.streams import Streams
-from streamer.switchboard import Switchboard
-from streamer.tls import Certificate
-from streamer.transport import TransportConfig
-from streamer.vad import VoiceActivityDetector, WebRtcVad
 from streamer.watching.audience import Audience
 from streamer.watching.routes import watching_routes
 from streamer.worker.supervisor import Supervisor

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from model.types import Recognizer
-from streamer import ports
 from streamer.config import Config, ServerConfig, WyomingConfig
 from streamer.daemon import serve
+from streamer.network import ports
 from streamer.protocols.handshake import House
 
 

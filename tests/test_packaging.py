@@ -118,7 +118,9 @@ def test_the_command_leads_to_a_function():
     assert callable(getattr(importlib.import_module(module), name))
 
 
-@pytest.mark.parametrize("module", ["streamer.session", "streamer.server", "streamer.protocols", "clients.connection"])
+@pytest.mark.parametrize(
+    "module", ["streamer.core.session", "streamer.server", "streamer.protocols", "clients.connection"]
+)
 def test_what_needs_no_model_imports_no_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
 

@@ -25,7 +25,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from streamer.config import Config
-from streamer.doors import WYOMING
+from streamer.network.doors import WYOMING
 
 FOLDER = Path(__file__).parents[1] / "systemd"
 UNITS = ("streamer.service", "streamer.socket", "streamer-wyoming.socket")

@@ -19,7 +19,7 @@ from streamer.capture.portaudio import AudioUnavailable, find_input, load_portau
 from streamer.commands.outcome import Exit
 from streamer.commands.serve import check_address
 from streamer.config import Config, ConfigError
-from streamer.listening import AddressError
+from streamer.network.listening import AddressError
 
 DEFAULTS = Config()
 MEBIBYTE = 2**20

@@ -11,8 +11,8 @@ from model.languages import LANGUAGES
 from model.types import Recognizer, Transcriber
 from streamer.commands.complaints import complain
 from streamer.config import ModelConfig
-from streamer.loading import build_recognizer
 from streamer.protocols.handshake import House
+from streamer.recognition.loading import build_recognizer
 
 CANTONESE = "yue"
 """Came with large-v3 only."""

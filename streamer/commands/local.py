@@ -15,16 +15,16 @@ from clients.errors import ConnectionLost
 from model.types import SAMPLE_RATE, Recognizer
 from streamer.commands.settings import RecognitionSettings
 from streamer.config import ServerConfig
-from streamer.connection import Connection
-from streamer.engine import Engine
-from streamer.governor import Governor
+from streamer.connection.connection import Connection
+from streamer.connection.wire import Disconnected, Wire
+from streamer.core.commands import Close, Configure
+from streamer.core.session import Session
+from streamer.core.vad import VoiceActivityDetector, WebRtcVad
 from streamer.metrics import Metrics
-from streamer.protocols.commands import Close, Configure
 from streamer.protocols.messages import Start
 from streamer.protocols.native import NativeCodec
-from streamer.session import Session
-from streamer.vad import VoiceActivityDetector, WebRtcVad
-from streamer.wire import Disconnected, Wire
+from streamer.recognition.engine import Engine
+from streamer.recognition.governor import Governor
 
 QUEUED_MESSAGES = 16
 """Either way; whoever puts in one more waits."""

@@ -9,8 +9,8 @@ from clients.file import FileError
 from model.config import ModelError
 from streamer.capture.portaudio import AudioUnavailable
 from streamer.config import ConfigError
-from streamer.listening import AddressError
-from streamer.runner import EngineError
+from streamer.network.listening import AddressError
+from streamer.recognition.runner import EngineError
 from streamer.worker.supervisor import WorkerError
 
 

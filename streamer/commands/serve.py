@@ -13,18 +13,18 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from streamer import logs
-from streamer.access import Access, Right
-from streamer.children import program
 from streamer.commands.complaints import complain
 from streamer.commands.loading import foreseen, load_recognizer
 from streamer.commands.outcome import Exit
 from streamer.config import Config, ServerConfig, WorkerProcess
-from streamer.door import raise_descriptors
+from streamer.core.vad import VoiceActivityDetector, WebRtcVad
 from streamer.early import ended_by_signals
-from streamer.listening import open_sockets
-from streamer.loading import Loading, in_child, on_thread
-from streamer.tls import Certificate
-from streamer.vad import VoiceActivityDetector, WebRtcVad
+from streamer.network.access import Access, Right
+from streamer.network.door import raise_descriptors
+from streamer.network.listening import open_sockets
+from streamer.network.tls import Certificate
+from streamer.processes.children import program
+from streamer.recognition.loading import Loading, in_child, on_thread
 
 DEFAULTS = Config()
 COLLECT = 700, 5, 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from streamer.commands.outcome import Exit
-from streamer.tokens import hashed
+from streamer.network.tokens import hashed
 
 TOKEN_BYTES = 32
 """Too many to guess, which is why a plain digest is enough."""

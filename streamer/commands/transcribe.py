@@ -19,8 +19,8 @@ from streamer.commands.complaints import complain
 from streamer.commands.loading import load_transcriber
 from streamer.commands.outcome import CommandError, Exit
 from streamer.commands.settings import ModelSettings
-from streamer.formats import Transcript, TranscriptFormat, render
-from streamer.hotwords import with_hotwords
+from streamer.core.formats import Transcript, TranscriptFormat, render
+from streamer.core.hotwords import with_hotwords
 
 DEFAULTS = ModelSettings()
 SUFFIXES = {

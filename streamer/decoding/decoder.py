@@ -15,8 +15,6 @@ import numpy as np
 from msgspec import DecodeError, msgpack
 
 from model.types import SAMPLE_RATE, Samples
-from streamer.burial import bury
-from streamer.children import environment, program
 from streamer.decoding.losses import Cause, DecoderLostError, Loss, loss_of
 from streamer.decoding.messages import (
     MOST_BYTES,
@@ -31,7 +29,9 @@ from streamer.decoding.messages import (
     Unfit,
     UnfitError,
 )
-from streamer.framing import HEADER, framed
+from streamer.processes.burial import bury
+from streamer.processes.children import environment, program
+from streamer.processes.framing import HEADER, framed
 
 DECODER: Final = program("streamer.decoding")
 """The program of a child."""

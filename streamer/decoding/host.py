@@ -15,7 +15,6 @@ import numpy as np
 import soundfile
 from msgspec import msgpack
 
-from streamer.children import die_with_parent, leave, leave_signals_to_parent
 from streamer.decoding.confinement import allow_processor, be_first_to_go, confine
 from streamer.decoding.messages import (
     Begun,
@@ -29,7 +28,8 @@ from streamer.decoding.messages import (
     UnfitError,
 )
 from streamer.decoding.recording import Opener, Recording
-from streamer.framing import HEADER, framed
+from streamer.processes.children import die_with_parent, leave, leave_signals_to_parent
+from streamer.processes.framing import HEADER, framed
 from streamer.sound import Sound
 
 MOST_REQUEST_BYTES: Final = 4096

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from streamer.children import ending, fate
+from streamer.processes.children import ending, fate
 
 
 class Cause(StrEnum):

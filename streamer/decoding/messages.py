@@ -1,6 +1,6 @@
 """What parent and child say to each other: msgpack, one tagged union from the child and one message to it.
 
-They are framed as in `streamer/framing.py`.
+They are framed as in `streamer/processes/framing.py`.
 """
 
 from __future__ import annotations

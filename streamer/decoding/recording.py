@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from model.types import SAMPLE_RATE, Samples
-from streamer.audio import MAX_CHANNELS
+from streamer.core.audio import MAX_CHANNELS
 from streamer.decoding.messages import Objection, UnfitError
 from streamer.sound import Sound, SoundError, readable_formats
 

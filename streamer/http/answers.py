@@ -8,7 +8,7 @@ from typing import assert_never
 
 from model.languages import LANGUAGES
 from model.types import HOP, SAMPLE_RATE, Word
-from streamer.formats import TranscriptFormat, render
+from streamer.core.formats import TranscriptFormat, render
 from streamer.http.transcript import GrowingTranscript, Passage
 from streamer.http.wishes import Granularity, ResponseFormat, Wishes
 

@@ -11,8 +11,8 @@ from enum import Enum, auto
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from starlette.types import Receive
 
+from streamer.connection.patience import Patience
 from streamer.http.errors import ApiError, Kind, unavailable
-from streamer.patience import Patience
 
 logger = logging.getLogger(__name__)
 

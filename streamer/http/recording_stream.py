@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from math import inf
 
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples, Word
-from streamer.engine import Engine
-from streamer.events import Commit, Gap
+from streamer.core.events import Commit, Gap
+from streamer.core.session import Session
 from streamer.http.blocking import off_loop
 from streamer.http.errors import ApiError, Kind
-from streamer.runner import EngineError
-from streamer.session import Session
+from streamer.recognition.engine import Engine
+from streamer.recognition.runner import EngineError
 
 
 @dataclass(frozen=True, slots=True)

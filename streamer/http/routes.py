@@ -11,11 +11,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from model.types import ModelCard, Task
-from streamer.access import Access, Right
-from streamer.admission import Admission
 from streamer.config import Config
+from streamer.connection.admission import Admission
+from streamer.core.commands import Configure
+from streamer.core.session import Session
 from streamer.decoding.decoders import Decoders
-from streamer.engine import Engine
 from streamer.http.capabilities import Capabilities
 from streamer.http.errors import ApiError, unavailable
 from streamer.http.files import Files
@@ -23,8 +23,8 @@ from streamer.http.models import Models, refused
 from streamer.http.pages import page_routes
 from streamer.http.transcriptions import Transcriptions
 from streamer.metrics import Metrics
-from streamer.protocols.commands import Configure
-from streamer.session import Session
+from streamer.network.access import Access, Right
+from streamer.recognition.engine import Engine
 
 PREFIX = "/v1/"
 PATHS = {Task.TRANSCRIBE: "/v1/audio/transcriptions", Task.TRANSLATE: "/v1/audio/translations"}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from unicodedata import east_asian_width
 
 from model.types import Hypothesis, Segment, Word
-from streamer.formats import Transcript
+from streamer.core.formats import Transcript
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from starlette.types import Receive, Scope, Send
 
 from model.types import SAMPLE_RATE, Task
 from streamer.config import HttpConfig, ServerConfig
+from streamer.core.commands import Configure
+from streamer.core.session import Session
 from streamer.decoding.decoder import Limits
 from streamer.decoding.decoders import Decoders
 from streamer.decoding.losses import DecoderLostError
-from streamer.engine import Engine
 from streamer.http import answers, wishes
 from streamer.http.errors import ApiError, internal
 from streamer.http.files import Files, GoneError, Job, Outcome
@@ -28,8 +29,7 @@ from streamer.http.transcript import GrowingTranscript
 from streamer.http.upload import Upload, receive
 from streamer.http.wishes import Wishes
 from streamer.logs import SESSION
-from streamer.protocols.commands import Configure
-from streamer.session import Session
+from streamer.recognition.engine import Engine
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from streamer.http.blocking import off_loop
 from streamer.http.errors import ApiError
 from streamer.http.form import ENVELOPE_BYTES, FormReader, too_large
-from streamer.memory_file import memory_file
+from streamer.processes.memory_file import memory_file
 
 MEMORY_BYTES = 1 << 20
 """Of a file that never sees the disk, and written to the disk at once of one that does."""

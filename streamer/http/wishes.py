@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from model.languages import LANGUAGES
 from model.types import ModelCard, Task
+from streamer.core.commands import Configure
 from streamer.http.errors import invalid
-from streamer.protocols.commands import Configure
 
 MAX_PROMPT_CHARACTERS = 2_000
 """Several times what fits into the decoder's prompt; of a longer one the end counts, as in OpenAI's own interface."""

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from streamer.events import Commit, Final, Gap
+from streamer.core.events import Commit, Final, Gap
 
 Told: TypeAlias = Commit | Final | Gap
 """What is told for good: text, the end of an utterance, audio that has no text."""

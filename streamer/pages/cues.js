@@ -1,5 +1,5 @@
 /**
- * Cuts words with times into subtitle cues, by the rules of `streamer/cues.py`: at most two lines of 42 columns, in order,
+ * Cuts words with times into subtitle cues, by the rules of `streamer/core/cues.py`: at most two lines of 42 columns, in order,
  * never overlapping, broken at the end of a clause where one is near enough. Times in milliseconds.
  */
 

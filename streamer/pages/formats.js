@@ -1,4 +1,4 @@
-/** Writes a transcript as text, SubRip or WebVTT; the rules are those of `streamer/formats.py`. */
+/** Writes a transcript as text, SubRip or WebVTT; the rules are those of `streamer/core/formats.py`. */
 
 import { cues } from "./cues.js";
 

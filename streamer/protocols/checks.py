@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
 
-from streamer.audio import AudioError
-from streamer.protocols.commands import Close, ErrorCode, ProtocolError
+from streamer.core.audio import AudioError
+from streamer.core.commands import Close, ErrorCode, ProtocolError
 
 MAX_HOTWORDS, MAX_HOTWORD_CHARACTERS = 100, 64
 """More than a prompt holds; what does not fit is left out, the first ones first."""

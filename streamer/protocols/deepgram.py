@@ -10,11 +10,9 @@ from typing import Any
 import msgspec
 
 from model.types import SAMPLE_RATE, Samples
-from streamer import events
-from streamer.audio import AudioDecoder, AudioError
-from streamer.protocols import deepgram_options
-from streamer.protocols.checks import readable_audio
-from streamer.protocols.commands import (
+from streamer.core import events
+from streamer.core.audio import AudioDecoder, AudioError
+from streamer.core.commands import (
     Audio,
     Close,
     Command,
@@ -26,6 +24,8 @@ from streamer.protocols.commands import (
     ProtocolError,
     Stop,
 )
+from streamer.protocols import deepgram_options
+from streamer.protocols.checks import readable_audio
 from streamer.protocols.deepgram_results import Results, Wanted
 from streamer.protocols.deepgram_whole import Whole
 from streamer.protocols.frames import Frame, write_frame

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from streamer.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, Encoding
-from streamer.hotwords import with_hotwords
-from streamer.protocols.commands import Configure
+from streamer.core.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, Encoding
+from streamer.core.commands import Configure
+from streamer.core.hotwords import with_hotwords
 from streamer.protocols.handshake import FALSE, Handshake, HandshakeError, House, language_code
 
 ENCODINGS = {

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from model.types import SAMPLE_RATE, Word
-from streamer import events
+from streamer.core import events
 from streamer.protocols.frames import Frame
 from streamer.protocols.plain import bare
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
+from streamer.core.commands import Close, ErrorCode, ProtocolError
 from streamer.protocols.checks import shorten
-from streamer.protocols.commands import Close, ErrorCode, ProtocolError
 
 Frame = dict[str, Any]
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from model.types import SAMPLE_RATE, Samples
-from streamer import events
-from streamer.audio import AudioDecoder, Encoding
-from streamer.protocols.commands import Audio, Close, Command, Configure, Message, ProtocolError, Stop
+from streamer.core import events
+from streamer.core.audio import AudioDecoder, Encoding
+from streamer.core.commands import Audio, Close, Command, Configure, Message, ProtocolError, Stop
 
 SAMPLES_PER_MS = SAMPLE_RATE // 1_000
 

@@ -8,9 +8,22 @@ from typing import NoReturn, assert_never
 import msgspec
 
 from model.types import SAMPLE_RATE, Samples, Task
-from streamer import events
-from streamer.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioDecoder, Encoding
-from streamer.hotwords import with_hotwords
+from streamer.core import events
+from streamer.core.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioDecoder, Encoding
+from streamer.core.commands import (
+    Audio,
+    Claim,
+    Close,
+    Command,
+    Configure,
+    ErrorCode,
+    Flush,
+    Message,
+    Missing,
+    ProtocolError,
+    Stop,
+)
+from streamer.core.hotwords import with_hotwords
 from streamer.protocols import messages
 from streamer.protocols.checks import (
     check_choice,
@@ -22,20 +35,8 @@ from streamer.protocols.checks import (
     readable_audio,
     shorten,
 )
-from streamer.protocols.commands import (
-    Audio,
-    Close,
-    Command,
-    Configure,
-    ErrorCode,
-    Flush,
-    Message,
-    Missing,
-    ProtocolError,
-    Stop,
-)
 from streamer.protocols.native_messages import message_of, text
-from streamer.protocols.resumption import MOST, Claim, Offsets, Welcome, claimed
+from streamer.protocols.resumption import MOST, Offsets, Welcome, claimed
 
 MAX_PROMPT_CHARACTERS = 2_000
 """Several times what fits into the decoder's 223 prompt tokens."""

@@ -8,7 +8,7 @@ import msgspec
 
 from model.types import SAMPLE_RATE
 from model.types import Word as HeardWord
-from streamer import events
+from streamer.core import events
 from streamer.protocols import messages
 
 ENCODER = msgspec.json.Encoder()

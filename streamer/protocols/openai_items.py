@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from math import log
 
 from model.types import SAMPLE_RATE, Word
-from streamer import events
+from streamer.core import events
 from streamer.protocols.frames import Frame
 
 LEAST_AUDIO = SAMPLE_RATE // 10

@@ -22,10 +22,9 @@ from typing import Any
 import msgspec
 
 from model.types import Samples
-from streamer import events
-from streamer.audio import AudioDecoder
-from streamer.protocols import openai_beta, openai_session
-from streamer.protocols.commands import (
+from streamer.core import events
+from streamer.core.audio import AudioDecoder
+from streamer.core.commands import (
     Audio,
     Close,
     Command,
@@ -37,6 +36,7 @@ from streamer.protocols.commands import (
     Message,
     ProtocolError,
 )
+from streamer.protocols import openai_beta, openai_session
 from streamer.protocols.frames import Frame, write_frame
 from streamer.protocols.handshake import Handshake, HandshakeError, House, language_code
 from streamer.protocols.openai_items import Conversation

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET, Struct
 
-from streamer.audio import MAX_RATE, MIN_RATE
-from streamer.hotwords import with_hotwords
-from streamer.protocols.commands import Configure
+from streamer.core.audio import MAX_RATE, MIN_RATE
+from streamer.core.commands import Configure
+from streamer.core.hotwords import with_hotwords
 from streamer.protocols.handshake import HandshakeError, House, language_code
 from streamer.protocols.openai_shapes import (
     DEFAULT_RATE,

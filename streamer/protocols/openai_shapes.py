@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from streamer.audio import Encoding
+from streamer.core.audio import Encoding
 
 DEFAULT_RATE = 24_000
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from model.types import Samples
-from streamer.events import Event
-from streamer.protocols.commands import Close, Codec, Command, Configure, Message, ProtocolError
+from streamer.core.commands import Close, Codec, Command, Configure, Message, ProtocolError
+from streamer.core.events import Event
 from streamer.protocols.frames import read_frame
 from streamer.protocols.handshake import Handshake, House
 from streamer.protocols.vosk import VoskCodec

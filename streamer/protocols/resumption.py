@@ -5,25 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from model.types import SAMPLE_RATE
+from streamer.core.commands import Claim
 from streamer.protocols import messages
 
 MOST = 2**48
 """Frames and commits that a client may claim: a hundred years and more, and every number made of it fits everywhere."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A client wants its session back."""
-
-    session: str
-    token: str
-    epoch: str
-    have: int
-    """Id of the last commit it has; 0 for none."""
-    covered: int
-    """Frames, at its own rate, of which it has the text or knows that there is none."""
-    first: int
-    """The first frame it can still send."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from streamer.core.commands import Codec
 from streamer.protocols import deepgram, openai_beta, openai_realtime
-from streamer.protocols.commands import Codec
 from streamer.protocols.handshake import Handshake, House
 from streamer.protocols.native import NativeCodec
 from streamer.protocols.pathless import PathlessCodec

@@ -14,10 +14,9 @@ from collections import Counter, deque
 from collections.abc import Iterator
 
 from model.types import Samples
-from streamer import events
-from streamer.audio import AudioDecoder, Encoding
-from streamer.protocols.checks import readable_audio, refuse
-from streamer.protocols.commands import (
+from streamer.core import events
+from streamer.core.audio import AudioDecoder, Encoding
+from streamer.core.commands import (
     Audio,
     Close,
     Command,
@@ -28,6 +27,7 @@ from streamer.protocols.commands import (
     ProtocolError,
     Stop,
 )
+from streamer.protocols.checks import readable_audio, refuse
 from streamer.protocols.frames import read_frame, write_frame
 from streamer.protocols.handshake import Handshake, House, language_code
 from streamer.protocols.vosk_options import Options, changed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from streamer.audio import MAX_RATE, MIN_RATE
-from streamer.hotwords import fitting, with_hotwords
+from streamer.core.audio import MAX_RATE, MIN_RATE
+from streamer.core.hotwords import fitting, with_hotwords
 from streamer.protocols.checks import refuse, shorten
 from streamer.protocols.frames import Frame
 

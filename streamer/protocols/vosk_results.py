@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from model.types import SAMPLE_RATE, Word
-from streamer import events
+from streamer.core import events
 from streamer.protocols.frames import Frame
 from streamer.protocols.plain import bare, plain
 from streamer.protocols.vosk_options import Options

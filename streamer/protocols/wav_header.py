@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from streamer.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioError, Encoding
+from streamer.core.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioError, Encoding
 
 MAX_HEADER_BYTES = 65_536
 EXTENSIBLE = 0xFFFE

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import msgspec
 
 from model.types import SAMPLE_RATE, Samples, Task
-from streamer import events
-from streamer.audio import AudioDecoder, Encoding
-from streamer.hotwords import with_hotwords
+from streamer.core import events
+from streamer.core.audio import AudioDecoder, Encoding
+from streamer.core.commands import Audio, Close, Command, Configure, ErrorCode, Mark, Message, ProtocolError, Stop
+from streamer.core.hotwords import with_hotwords
 from streamer.protocols.checks import check_choice, readable_audio, shorten
-from streamer.protocols.commands import Audio, Close, Command, Configure, ErrorCode, Mark, Message, ProtocolError, Stop
 from streamer.protocols.frames import write_frame
 from streamer.protocols.handshake import Handshake, House
 from streamer.protocols.whisperlive_segments import Segments

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from model.types import SAMPLE_RATE
-from streamer import events
+from streamer.core import events
 from streamer.protocols.frames import Frame
 
 

@@ -15,11 +15,9 @@ from typing import TypeVar
 import msgspec
 
 from model.types import Samples
-from streamer import events
-from streamer.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioDecoder, Encoding
-from streamer.hotwords import fitting, with_hotwords
-from streamer.protocols.checks import check_range, readable_audio, refuse, shorten
-from streamer.protocols.commands import (
+from streamer.core import events
+from streamer.core.audio import MAX_CHANNELS, MAX_RATE, MIN_RATE, AudioDecoder, Encoding
+from streamer.core.commands import (
     Audio,
     Close,
     Command,
@@ -31,6 +29,8 @@ from streamer.protocols.commands import (
     ProtocolError,
     Stop,
 )
+from streamer.core.hotwords import fitting, with_hotwords
+from streamer.protocols.checks import check_range, readable_audio, refuse, shorten
 from streamer.protocols.handshake import HandshakeError, House, language_code
 from streamer.protocols.wyoming_events import EventReader, WyomingEvent, write
 from streamer.protocols.wyoming_questions import answer

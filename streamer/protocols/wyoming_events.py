@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from streamer.core.commands import Close, ErrorCode, ProtocolError
 from streamer.protocols.checks import shorten
-from streamer.protocols.commands import Close, ErrorCode, ProtocolError
 from streamer.protocols.frames import ENCODER, Frame
 
 MAX_LINE_BYTES = 65_536

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from weakref import WeakKeyDictionary
 
 from streamer.config import WatchConfig
-from streamer.events import Event
+from streamer.core.events import Event
 from streamer.metrics import Metrics
 from streamer.watching.broadcast import Broadcast
 from streamer.watching.past import Past

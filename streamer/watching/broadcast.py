@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from streamer import events
-from streamer.cues import Cue, CueBuilder
+from streamer.core import events
+from streamer.core.cues import Cue, CueBuilder
 from streamer.protocols.messages import Done
 from streamer.protocols.native import NativeCodec
 from streamer.protocols.native_messages import seconds, text

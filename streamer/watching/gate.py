@@ -7,10 +7,10 @@ import logging
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 
-from streamer.access import Access, Right
 from streamer.http.errors import ApiError, Kind
 from streamer.metrics import Metrics
-from streamer.sparing import SparingLogger
+from streamer.network.access import Access, Right
+from streamer.network.sparing import SparingLogger
 from streamer.watching.audience import Audience
 from streamer.watching.broadcast import Broadcast
 

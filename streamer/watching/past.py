@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from streamer.events import Commit
+from streamer.core.events import Commit
 from streamer.journal.journal import Journal
 from streamer.journal.records import Entry, Told, again
 from streamer.journal.writes import SilentError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from streamer.events import Event
+from streamer.core.events import Event
 from streamer.watching.past import Past
 
 

@@ -8,10 +8,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from streamer.access import Access
 from streamer.http.errors import ApiError
 from streamer.metrics import Metrics
-from streamer.transport import WATCH
+from streamer.network.access import Access
+from streamer.network.transport import WATCH
 from streamer.watching.audience import Audience
 from streamer.watching.gate import Gate, refused
 from streamer.watching.socket import WatchSocket

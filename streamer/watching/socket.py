@@ -10,17 +10,17 @@ from typing import TypeAlias
 
 from starlette.websockets import WebSocket
 
+from streamer.connection.wire import Disconnected, WebSocketWire, Wire
+from streamer.core.commands import Close, ErrorCode
 from streamer.http.errors import ApiError
 from streamer.logs import SESSION
 from streamer.metrics import Metrics
-from streamer.protocols.commands import Close, ErrorCode
 from streamer.protocols.messages import Error
 from streamer.protocols.native_messages import text
 from streamer.watching.audience import Audience
 from streamer.watching.gate import Gate, refused
 from streamer.watching.messages import opening
 from streamer.watching.viewer import LostPlaceError, Viewer
-from streamer.wire import Disconnected, WebSocketWire, Wire
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from streamer.formats import srt_cue, vtt_cue
+from streamer.core.formats import srt_cue, vtt_cue
 from streamer.watching import messages
 from streamer.watching.broadcast import Broadcast, Caption, Line
 from streamer.watching.roll import Roll

@@ -19,5 +19,6 @@ hangs without the lock; so is a load of the model that takes far longer than the
 child that knows that it cannot go on says why and ends by itself. One that the kernel cannot end, for it is in a call
 of a driver, keeps its socket open: so that is closed from this side, a second after the kill, and another is started.
 
-Whose fault it was nobody knows at first. The engine tries the rows of a lost batch one by one (`streamer/suspects.py`).
+Whose fault it was nobody knows at first. The engine tries the rows of a lost batch one by one (`suspects.py` of
+`streamer/recognition/`).
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from model.types import Recognizer
-from streamer.loading import build_recognizer
+from streamer.recognition.loading import build_recognizer
 from streamer.worker.host import main
 from streamer.worker.messages import Start
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from model.types import WINDOW_SAMPLES, Samples
-from streamer.memory_file import memory_file
+from streamer.processes.memory_file import memory_file
 
 ITEM = np.dtype(np.float32).itemsize
 

@@ -12,8 +12,8 @@ from typing import assert_never
 from msgspec import DecodeError, msgpack
 
 from model.types import DecodeRequest
-from streamer.device import DeviceLost
-from streamer.framing import HEADER, framed
+from streamer.processes.framing import HEADER, framed
+from streamer.recognition.device import DeviceLost
 from streamer.worker.causes import Cause, Loss, loss_of
 from streamer.worker.messages import (
     MOST_BYTES,

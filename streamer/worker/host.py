@@ -12,8 +12,8 @@ from typing import NoReturn, assert_never
 
 from model.errors import ModelError
 from model.types import Recognizer
-from streamer.children import die_with_parent, leave, leave_signals_to_parent
 from streamer.config import ConfigError
+from streamer.processes.children import die_with_parent, leave, leave_signals_to_parent
 from streamer.worker.block import Block
 from streamer.worker.causes import Cause
 from streamer.worker.halving import Halving

@@ -52,7 +52,7 @@ class BatchAllowance:
         self._overdue = 0
 
     def seconds(self, work: float) -> float:
-        """Return what a batch is given, for its work in seconds of audio (`streamer.batch.work`)."""
+        """Return what a batch is given, for its work in seconds of audio (`streamer.recognition.batch.work`)."""
         if self._slowest is None:
             return self._limits.batch_s
         usual = TIMES_USUAL * self._slowest * work * float(2**self._overdue)

@@ -7,8 +7,8 @@ import threading
 
 from msgspec import msgpack
 
-from streamer.children import leave
-from streamer.framing import HEADER, framed
+from streamer.processes.children import leave
+from streamer.processes.framing import HEADER, framed
 from streamer.worker.block import Block
 from streamer.worker.messages import ToChild, ToParent
 

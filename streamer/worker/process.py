@@ -9,8 +9,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from streamer.burial import bury
-from streamer.children import environment
+from streamer.processes.burial import bury
+from streamer.processes.children import environment
 from streamer.worker.block import Block, anonymous_file
 from streamer.worker.errors import LINE_BYTES, ErrorOutput
 

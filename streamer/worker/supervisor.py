@@ -13,9 +13,9 @@ from typing import NoReturn
 from model.errors import ModelError
 from model.types import DecodeRequest, Hypothesis, ModelCard
 from streamer import logs
-from streamer.batch import work
 from streamer.config import ConfigError
-from streamer.device import DeviceLost
+from streamer.recognition.batch import work
+from streamer.recognition.device import DeviceLost
 from streamer.worker.backoff import Backoff
 from streamer.worker.causes import Cause, Loss
 from streamer.worker.child import Child
@@ -36,7 +36,7 @@ class WorkerError(Exception):
 
 
 class Supervisor:
-    """Implements `streamer.device.RemoteRecognizer`. Everything happens on the event loop."""
+    """Implements `streamer.recognition.device.RemoteRecognizer`. Everything happens on the event loop."""
 
     def __init__(
         self,

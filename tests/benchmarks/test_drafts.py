@@ -8,7 +8,7 @@ from benchmarks.drafts import Way, compare, describe, joined, report
 from benchmarks.speech import Speech
 from model.types import SAMPLE_RATE, Segment, Word
 from streamer.config import EndpointConfig, SessionConfig
-from streamer.session import Session
+from streamer.core.session import Session
 from tests.fakes import LevelRecognizer, LevelVad, silence, speak
 
 WORDS = Speech(speak([3, 1, 4, 1, 5, 9, 2, 6]), ())

@@ -15,7 +15,7 @@ from benchmarks.load_plot import plot_load
 from benchmarks.speech import Speech, SpokenWord
 from benchmarks.stream import Arrival, Recording, RefusedError
 from model.types import SAMPLE_RATE
-from streamer.governor import Governor
+from streamer.recognition.governor import Governor
 from tests.fakes import LevelRecognizer
 from tests.streamer.harness import running, sentence
 

@@ -9,8 +9,8 @@ import pytest
 from rich.cells import cell_len
 
 from model.types import SAMPLE_RATE, Segment, Word
-from streamer.cues import cues
-from streamer.formats import Transcript, TranscriptFormat, render
+from streamer.core.cues import cues
+from streamer.core.formats import Transcript, TranscriptFormat, render
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

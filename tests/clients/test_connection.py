@@ -20,8 +20,8 @@ from clients.errors import ConnectionLost, StreamError, Unreachable
 from clients.pcm import pcm_s16le
 from clients.received import FromServer
 from model.types import SAMPLE_RATE, Samples
-from streamer.audio import Encoding
 from streamer.config import Config, ServerConfig, SessionConfig
+from streamer.core.audio import Encoding
 from streamer.protocols import messages
 from tests.fakes import LevelRecognizer
 from tests.streamer.harness import LOCAL, RippleRecognizer, running, sentence, until

@@ -32,8 +32,8 @@ import numpy as np
 import psutil
 
 from model.types import Word
-from streamer import events
-from streamer.protocols.commands import (
+from streamer.core import events
+from streamer.core.commands import (
     Audio,
     Close,
     Codec,

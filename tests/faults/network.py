@@ -16,7 +16,7 @@ from tests.faults.resumer import Resumer
 from tests.faults.scene import FIRST_KEY, Case, Scene, lengths, until
 from tests.faulty.verdict import Verdict
 
-RESUME = "tests/streamer/test_resume.py"
+RESUME = "tests/streamer/connection/test_resume.py"
 CLIENT = "tests/clients/test_resuming.py"
 THERE = "10.231.{}.2"
 HERE = "10.231.{}.1"

@@ -319,7 +319,7 @@ CASES = (
     Case("G1", "13 foreign, forged and null origins on every WebSocket path", "403 before the upgrade", foreign_origins, neighbours=4, lines=300),
     Case("G2", "DNS rebinding: Host and Origin of another site", "403", foreign_hosts, neighbours=4),
     Case("G3", "no, wrong, cut, foreign token; tokens in the URL", "401; none in the log", tokens, alone=True),
-    Case("G4", "timing of the comparison", "constant: `hmac.compare_digest` over digests", proved("tests/streamer/test_tokens.py"), alone=True),
+    Case("G4", "timing of the comparison", "constant: `hmac.compare_digest` over digests", proved("tests/streamer/network/test_tokens.py"), alone=True),
     Case("G5", "486 paths that lead outside", "404 or 400, no file", paths, neighbours=4),
     Case("G6", "text that looks like markup, in a browser", "shown as text; the policy blocks the rest", proved(f"{BROWSER}/test_viewing.py::test_text_that_looks_like_markup_is_text"), alone=True),
     Case("G7", "a page in another's frame", "frame-ancestors 'none'", framing, neighbours=4),

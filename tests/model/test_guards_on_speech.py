@@ -15,8 +15,8 @@ from model.hub import demo_folder
 from model.recognizer import WhisperRecognizer
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples
 from streamer.config import EndpointConfig, SessionConfig
-from streamer.session import Session
-from streamer.vad import WebRtcVad
+from streamer.core.session import Session
+from streamer.core.vad import WebRtcVad
 from tests.digits import WORDS, clip, errors, needs_recordings, say
 from tests.streamer.driver import finals
 

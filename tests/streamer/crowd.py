@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from model.types import SAMPLE_RATE, DecodeRequest, Recognizer, Samples
-from streamer.admission import Admission
 from streamer.commands.local import LocalWire, Pipe
 from streamer.config import EndpointConfig, ServerConfig, SessionConfig
-from streamer.connection import Connection
-from streamer.engine import Engine
-from streamer.governor import Governor
+from streamer.connection.admission import Admission
+from streamer.connection.connection import Connection
+from streamer.core.session import Session
 from streamer.metrics import Metrics
 from streamer.protocols.native import NativeCodec
-from streamer.session import Session
+from streamer.recognition.engine import Engine
+from streamer.recognition.governor import Governor
 from tests.fakes import LevelRecognizer, LevelVad
 from tests.streamer.harness import s16
 

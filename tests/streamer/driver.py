@@ -7,8 +7,8 @@ from itertools import chain, cycle, repeat
 
 from model.types import Hypothesis, Samples
 from streamer.config import EndpointConfig, SessionConfig
-from streamer.events import Commit, Event, Final
-from streamer.session import Session
+from streamer.core.events import Commit, Event, Final
+from streamer.core.session import Session
 from tests.fakes import LevelRecognizer, LevelVad
 
 

@@ -17,8 +17,8 @@ from websockets.exceptions import ConnectionClosed
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Recognizer, Samples, Word
 from streamer.config import Config, ServerConfig
 from streamer.decoding.decoder import DECODER
-from streamer.health import TRIAL
-from streamer.own_microphone import Source, default_source
+from streamer.microphone.own_microphone import Source, default_source
+from streamer.recognition.health import TRIAL
 from streamer.server import Server
 from tests.fakes import FLOOR, STEP, WORD_SAMPLES, LevelRecognizer, LevelVad, runs, silence, speak
 

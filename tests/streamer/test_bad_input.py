@@ -22,13 +22,13 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Frame, Opcode
 
 from model.types import SAMPLE_RATE
-from streamer import websocket_protocol
-from streamer.flow import UNSENT_BYTES
-from streamer.protocols.commands import Command
+from streamer.connection.reader import TURN_MESSAGES
+from streamer.core.commands import Command
+from streamer.network import websocket_protocol
+from streamer.network.flow import UNSENT_BYTES
+from streamer.network.websocket_protocol import MAX_CONTROLS
 from streamer.protocols.native import NativeCodec
-from streamer.reader import TURN_MESSAGES
 from streamer.server import Server
-from streamer.websocket_protocol import MAX_CONTROLS
 from tests.fakes import LevelRecognizer
 from tests.streamer.harness import (
     LOCAL,

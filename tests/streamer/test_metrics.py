@@ -3,11 +3,11 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from model.types import DecodeStatistics, Hypothesis, Word
-from streamer import events
-from streamer.batch import Batch
-from streamer.lanes import Lane
+from streamer.core import events
+from streamer.core.commands import ErrorCode
 from streamer.metrics import Metrics
-from streamer.protocols.commands import ErrorCode
+from streamer.recognition.batch import Batch
+from streamer.recognition.lanes import Lane
 
 WORD = Word(" one", 0, 8000, 0.9)
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.types import SAMPLE_RATE, Samples, Task, Word
-from streamer import events
-from streamer.protocols.commands import Audio, Close, Command, Configure, ErrorCode, Flush, ProtocolError, Stop
+from streamer.core import events
+from streamer.core.commands import Audio, Close, Command, Configure, ErrorCode, Flush, ProtocolError, Stop
 from streamer.protocols.native import NativeCodec
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from streamer.protocols.commands import Configure
-from streamer.session import Session
-from streamer.stretch import SMALLEST_STORAGE
+from streamer.core.commands import Configure
+from streamer.core.session import Session
+from streamer.core.stretch import SMALLEST_STORAGE
 from tests.streamer.harness import converse, running, s16, sentence, until
 
 AUDIO = s16(sentence(*range(1, 9)))

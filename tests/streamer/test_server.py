@@ -21,12 +21,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples
-from streamer.audio import ALAW, MULAW
 from streamer.config import Config, ConfigError, ServerConfig, SessionConfig, WyomingConfig
+from streamer.connection.reader import MOST_UNTOLD
+from streamer.core.audio import ALAW, MULAW
 from streamer.daemon import serve
-from streamer.governor import Governor
-from streamer.listening import AddressError, open_sockets
-from streamer.reader import MOST_UNTOLD
+from streamer.network.listening import AddressError, open_sockets
+from streamer.recognition.governor import Governor
 from streamer.server import Server
 from tests.fakes import LevelRecognizer, LevelVad, silence, speak
 from tests.streamer.harness import (
@@ -378,7 +378,7 @@ async def test_streams_are_refused_while_recognition_does_not_work() -> None:
 async def test_recognition_that_works_again_is_noticed_without_anybody_being_let_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streamer.recovery.RETRY_S", 0.001)
+    monkeypatch.setattr("streamer.recognition.recovery.RETRY_S", 0.001)
 
     class Ailing(LevelRecognizer):
         ill = False
@@ -624,8 +624,8 @@ async def test_the_client_printed_in_the_documentation_works(
 
 
 def test_every_message_and_code_is_documented() -> None:
+    from streamer.core.commands import ErrorCode
     from streamer.protocols import messages
-    from streamer.protocols.commands import ErrorCode
 
     text = PROTOCOL.read_text()
     sides = (messages.ClientMessage, messages.ServerMessage)

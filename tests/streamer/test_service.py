@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from streamer.recognition.stall import StallDetector
 from streamer.service import Notifier, inherited_sockets
-from streamer.stall import StallDetector
 from tests.streamer.harness import LOCAL, running, until
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from model.types import SAMPLE_RATE
 from streamer.config import SessionConfig
-from streamer.events import Gap, Warned
+from streamer.core.events import Gap, Warned
 from tests.fakes import LEVELS, LevelRecognizer, silence, speak
 from tests.streamer.driver import Player, committed_words, new_session
 

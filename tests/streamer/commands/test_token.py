@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamer.__main__ import run
 from streamer.commands.outcome import Exit
-from streamer.tokens import read_tokens
+from streamer.network.tokens import read_tokens
 
 
 def test_a_token_is_made_with_its_digest_and_never_twice(capsys):

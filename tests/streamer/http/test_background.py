@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from model.types import DecodeRequest
-from streamer.engine import Engine
-from streamer.lanes import MOST_PASSED, Lane, Lanes, Ticket
+from streamer.recognition.engine import Engine
+from streamer.recognition.lanes import MOST_PASSED, Lane, Lanes, Ticket
 from tests.fakes import LevelRecognizer, silence
 
 

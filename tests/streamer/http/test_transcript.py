@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.types import SAMPLE_RATE, Hypothesis, Segment, Task, Word
+from streamer.core.commands import Configure
 from streamer.http import answers
 from streamer.http.transcript import GrowingTranscript
 from streamer.http.wishes import Granularity, ResponseFormat, Wishes
-from streamer.protocols.commands import Configure
 
 
 def word(text: str, at: float) -> Word:

@@ -10,8 +10,8 @@ import pytest
 
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Task
 from streamer.config import Config, HttpConfig
-from streamer.health import TRIAL
-from streamer.lanes import Lane
+from streamer.recognition.health import TRIAL
+from streamer.recognition.lanes import Lane
 from tests.fakes import LevelRecognizer, silence, speak
 from tests.streamer.harness import LOCAL, GatedRecognizer, converse, get, metric, request, running, s16, sentence, until
 from tests.streamer.http.uploads import (

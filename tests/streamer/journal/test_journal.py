@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from model.types import Word
 from streamer.config import ConfigError, Durability, JournalConfig
-from streamer.events import Commit, Final, Gap
+from streamer.core.events import Commit, Final, Gap
 from streamer.journal.database import open_database
 from streamer.journal.journal import Journal, hashed
 from streamer.journal.records import LOST, Entry, Standing, Told, after, reach, retold
@@ -449,7 +449,7 @@ WRITER = textwrap.dedent("""
     import asyncio, sys
     from pathlib import Path
     from streamer.config import JournalConfig
-    from streamer.events import Commit
+    from streamer.core.events import Commit
     from streamer.journal.journal import Journal
     from streamer.journal.records import Entry
     from streamer.journal.writes import Note

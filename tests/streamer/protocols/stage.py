@@ -11,12 +11,12 @@ import numpy as np
 import soxr
 
 from model.types import SAMPLE_RATE, Hypothesis, Samples
-from streamer.audio import ALAW, MULAW
 from streamer.config import EndpointConfig, SessionConfig
-from streamer.endpoint import adjusted
-from streamer.protocols.commands import Audio, Codec, Command, Configure, Discard, Flush, Mark, Stop
+from streamer.core.audio import ALAW, MULAW
+from streamer.core.commands import Audio, Codec, Command, Configure, Discard, Flush, Mark, Stop
+from streamer.core.endpoint import adjusted
+from streamer.core.session import Session
 from streamer.protocols.handshake import Handshake, House
-from streamer.session import Session
 from tests.fakes import LevelVad
 from tests.streamer.harness import RippleRecognizer
 

@@ -14,14 +14,14 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from model.types import SAMPLE_RATE, Samples
-from streamer.audio import AudioDecoder, Encoding
-from streamer.channels import QUEUED_MESSAGES, Channels
 from streamer.config import ServerConfig
-from streamer.governor import Governor
-from streamer.protocols.commands import Message
+from streamer.connection.channels import QUEUED_MESSAGES, Channels
+from streamer.connection.wire import Disconnected
+from streamer.core.audio import AudioDecoder, Encoding
+from streamer.core.commands import Message
 from streamer.protocols.deepgram import DeepgramCodec, channel_codecs
+from streamer.recognition.governor import Governor
 from streamer.server import Server
-from streamer.wire import Disconnected
 from tests.fakes import silence, speak
 from tests.streamer.harness import Heard, RippleRecognizer, listen, metric, push, running, s16, sentence, until
 from tests.streamer.protocols.stage import HOUSE, Stage, interleaved, pcm, shaken

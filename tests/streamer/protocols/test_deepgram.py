@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.types import SAMPLE_RATE, Samples, Word
-from streamer import events
-from streamer.protocols.commands import Close, Configure, ErrorCode, ProtocolError
+from streamer.core import events
+from streamer.core.commands import Close, Configure, ErrorCode, ProtocolError
 from streamer.protocols.deepgram import DeepgramCodec
 from streamer.protocols.handshake import Handshake, HandshakeError
 from tests.fakes import silence, speak

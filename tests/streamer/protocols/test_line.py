@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.types import Samples, Word
-from streamer import events
 from streamer.config import Config, ConfigError, LineConfig, ServerConfig
-from streamer.ports import Ports
-from streamer.protocols.commands import Audio, Configure, Stop
+from streamer.core import events
+from streamer.core.commands import Audio, Configure, Stop
+from streamer.network.ports import Ports
 from streamer.protocols.line import LineCodec
 from streamer.server import Server
 from tests.fakes import speak

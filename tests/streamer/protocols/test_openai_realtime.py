@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.types import SAMPLE_RATE, Hypothesis, Word
-from streamer import events
-from streamer.protocols.commands import Close, ErrorCode, ProtocolError
+from streamer.core import events
+from streamer.core.commands import Close, ErrorCode, ProtocolError
 from streamer.protocols.handshake import HandshakeError
 from streamer.protocols.openai_realtime import OpenAIRealtimeCodec
 from tests.fakes import silence, speak

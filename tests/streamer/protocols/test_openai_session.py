@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.audio import Encoding
 from streamer.config import EndpointConfig
+from streamer.core.audio import Encoding
 from streamer.protocols import openai_beta
 from streamer.protocols.handshake import House
 from streamer.protocols.openai_session import Settings, first_settings, merge

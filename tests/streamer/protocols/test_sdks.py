@@ -17,7 +17,7 @@ from model.recognizer import WhisperRecognizer
 from model.types import SAMPLE_RATE, Samples
 from streamer.config import Config, ServerConfig, WyomingConfig
 from streamer.daemon import serve
-from streamer.ports import Ports
+from streamer.network.ports import Ports
 from streamer.protocols.handshake import House
 from streamer.server import Server
 from tests.digits import errors, needs_recordings, say

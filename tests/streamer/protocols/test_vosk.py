@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.types import SAMPLE_RATE, Word
-from streamer import events
-from streamer.protocols.commands import Audio, Close, Configure, ErrorCode, Mark, ProtocolError, Stop
+from streamer.core import events
+from streamer.core.commands import Audio, Close, Configure, ErrorCode, Mark, ProtocolError, Stop
 from streamer.protocols.handshake import HandshakeError
 from streamer.protocols.vosk import VoskCodec
 from tests.fakes import speak

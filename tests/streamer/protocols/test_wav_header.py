@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.audio import AudioError, Encoding
+from streamer.core.audio import AudioError, Encoding
 from streamer.protocols.wav_header import WavFormat, WavHeader
 
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.types import SAMPLE_RATE, Task, Word
-from streamer import events
-from streamer.protocols.commands import Close, Configure, ErrorCode, ProtocolError
+from streamer.core import events
+from streamer.core.commands import Close, Configure, ErrorCode, ProtocolError
 from streamer.protocols.pathless import PathlessCodec
 from streamer.protocols.whisperlive import END, WhisperLiveCodec
 from tests.streamer.harness import sentence

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from model.types import SAMPLE_RATE, Samples
-from streamer.protocols.commands import Audio, Close, Configure, ErrorCode, Flush, Mark, ProtocolError, Stop
+from streamer.core.commands import Audio, Close, Configure, ErrorCode, Flush, Mark, ProtocolError, Stop
 from streamer.protocols.wyoming import WyomingCodec
 from streamer.protocols.wyoming_events import MAX_LINE_BYTES, EventReader, WyomingEvent, write
 from streamer.protocols.wyoming_questions import answer

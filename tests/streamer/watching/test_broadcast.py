@@ -6,7 +6,19 @@ from dataclasses import replace
 import pytest
 
 from model.types import SAMPLE_RATE, Word
-from streamer.events import Commit, Done, Event, Final, Flushed, Gap, Paced, Partial, SpeechEnded, SpeechStarted, Warned
+from streamer.core.events import (
+    Commit,
+    Done,
+    Event,
+    Final,
+    Flushed,
+    Gap,
+    Paced,
+    Partial,
+    SpeechEnded,
+    SpeechStarted,
+    Warned,
+)
 from streamer.watching.broadcast import LOG_ENTRIES, Broadcast
 from streamer.watching.messages import WATCHING_BYTES, opening, whole
 from streamer.watching.roll import Roll

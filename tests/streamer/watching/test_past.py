@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from streamer.config import Config, JournalConfig, WatchConfig
-from streamer.events import Commit, Final
+from streamer.core.events import Commit, Final
 from streamer.journal.journal import Journal
 from streamer.journal.writes import SilentError
 from streamer.server import Server
 from streamer.watching.past import spoken
+from tests.streamer.connection.test_resume import SPEECH, TEXTS, Client, journalled
 from tests.streamer.harness import running
-from tests.streamer.test_resume import SPEECH, TEXTS, Client, journalled
 from tests.streamer.watching.session import fetch, next_of, texts, watching
 from tests.streamer.watching.test_transcripts import cues_of
 

@@ -15,7 +15,7 @@ import webvtt
 
 from model.types import SAMPLE_RATE
 from streamer.config import Config, ServerConfig, WatchConfig
-from streamer.events import Commit
+from streamer.core.events import Commit
 from streamer.server import Server
 from streamer.watching.broadcast import Broadcast
 from streamer.watching.styles import STYLES

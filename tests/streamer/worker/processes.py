@@ -10,7 +10,7 @@ import numpy as np
 
 from model.types import DecodeRequest, Hypothesis
 from streamer.config import ModelConfig
-from streamer.device import DeviceLost
+from streamer.recognition.device import DeviceLost
 from streamer.worker.backoff import Backoff
 from streamer.worker.limits import Limits
 from streamer.worker.messages import Start

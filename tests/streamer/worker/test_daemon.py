@@ -9,7 +9,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from streamer import recovery
+from streamer.recognition import recovery
 from streamer.server import Server
 from streamer.worker.backoff import Backoff
 from streamer.worker.causes import Cause

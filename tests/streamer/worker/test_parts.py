@@ -9,7 +9,7 @@ from math import inf
 import numpy as np
 import pytest
 
-from streamer.children import environment
+from streamer.processes.children import environment
 from streamer.worker.backoff import Backoff
 from streamer.worker.block import Block, anonymous_file
 from streamer.worker.causes import Cause, loss_of

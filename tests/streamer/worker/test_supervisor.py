@@ -17,7 +17,7 @@ import pytest
 from model.errors import ModelError
 from model.types import WINDOW_SAMPLES, DecodeRequest, Segment, Word
 from streamer.config import ConfigError
-from streamer.device import DeviceLost
+from streamer.recognition.device import DeviceLost
 from streamer.worker.causes import Cause
 from streamer.worker.child import Child, RecognizerError
 from streamer.worker.limits import Limits

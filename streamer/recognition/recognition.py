@@ -1,0 +1,81 @@
+"""Recognition as one server has it: the engine, the load it is under, what mends it, and whether it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from model.types import Recognizer
+from streamer.config import Config
+from streamer.metrics import Metrics
+from streamer.recognition.device import DeviceThread, RemoteDevice
+from streamer.recognition.engine import Engine, at_once
+from streamer.recognition.governor import Governor
+from streamer.recognition.recovery import Recovery
+from streamer.recognition.stall import PATIENCE_S, StallDetector
+from streamer.recognition.step_metrics import StepMetrics
+from streamer.recognition.trial import warm_up
+from streamer.recognition.worker_metrics import WorkerMetrics
+from streamer.worker.supervisor import Supervisor
+
+
+class Recognition:
+    """Of one recognizer, in this process or in a child of its own."""
+
+    def __init__(
+        self,
+        recognizer: Recognizer | Supervisor,
+        config: Config,
+        metrics: Metrics,
+        *,
+        sessions: Callable[[], int],
+        waiting: Callable[[], bool],
+    ) -> None:
+        """`sessions` tells how many are open; `waiting` whether any, or any upload, waits for an answer."""
+        self.governor = governor = Governor(
+            config.session,
+            max_load=config.server.max_load,
+            sessions=sessions,
+            owing=lambda: self.engine.owing,
+            taken_in=lambda: metrics.taken_in,
+        )
+        supervisor = recognizer if isinstance(recognizer, Supervisor) else None
+        self.engine = Engine(
+            recognizer,
+            config.model.max_batch,
+            observers=(metrics, governor),
+            batch_seconds=lambda: governor.batch_seconds,
+            make_device=DeviceThread if supervisor is None else lambda _: RemoteDevice(),
+            available=at_once if supervisor is None else supervisor.available,
+        )
+        self.recovery = Recovery(self.engine, supervisor)
+        self._stalls = StallDetector(
+            waiting,
+            lambda: self.engine.batches,
+            # A supervisor mends what it can first.
+            patience_s=PATIENCE_S if supervisor is None else max(PATIENCE_S, 2 * config.worker.batch_timeout_s),
+        )
+        self.warm = False
+        """Whether the model was seen to decode."""
+        metrics.watch_load(governor, self.engine)
+        # What only some recognizers have.
+        if counts := getattr(recognizer, "step_counts", None):
+            metrics.registry.register(StepMetrics(counts))
+        if supervisor is not None:
+            metrics.registry.register(WorkerMetrics(supervisor))
+
+    def happens(self) -> bool:
+        """Say whether a stream would be recognised now."""
+        return self.warm and self.engine.ready and self.recovery.serving and not self._stalls.stalled()
+
+    def alive(self) -> bool:
+        """Say whether the daemon does its work; asked from the event loop, so a stuck loop does not ask."""
+        return (self.engine.ready or self.recovery.mends) and not self._stalls.stalled()
+
+    def has_room_for(self, streams: int) -> bool:
+        """Say whether there is time and memory for so many streams more."""
+        return self.governor.has_room_for(streams) and self.recovery.has_memory
+
+    async def warm_up(self) -> None:
+        """Decode before anybody is let in. Raises EngineError if the model cannot."""
+        self.governor.calibrate(await warm_up(self.engine))
+        self.warm = True

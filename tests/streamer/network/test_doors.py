@@ -1,0 +1,61 @@
+"""Sockets that the service manager hands over, by their names."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+import pytest
+
+from streamer.config import Config, ConfigError, ServerConfig, WyomingConfig
+from streamer.network import doors
+from streamer.network.doors import LINE, WYOMING, Doors
+from streamer.network.listening import AddressError
+from streamer.network.ports import Ports
+from tests.streamer.harness import LOCAL, get, running
+from tests.streamer.protocols.stage import HOUSE
+from tests.streamer.wyoming_client import DESCRIBE, connect
+
+
+async def test_each_socket_is_served_by_its_name_though_the_settings_enable_neither(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ["streamer.socket", WYOMING, LINE, "another.socket"]
+    given = {name: [socket.create_server(("127.0.0.1", 0))] for name in names}
+    ports = {name: sockets[0].getsockname()[1] for name, sockets in given.items()}
+    monkeypatch.setattr(doors, "inherited_sockets", lambda _: given)
+    async with running() as server, connect(ports[WYOMING]) as client:
+        client.send(DESCRIBE)
+        heard = await client.hear("info")
+        status, _ = await get(server, "/healthz")
+
+        assert (server.ports.wyoming, server.ports.line, server.port) == tuple(
+            ports[n] for n in (WYOMING, LINE, names[0])
+        )
+        assert [door.getsockname()[1] for door in server._sockets] == [ports[names[0]], ports[names[3]]]
+
+    assert ([event.type for event in heard], status) == (["info"], 200)
+
+
+def test_an_inherited_socket_beyond_loopback_needs_the_insecure_flag_where_there_is_no_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = socket.create_server(("0.0.0.0", 0))
+    monkeypatch.setattr(doors, "inherited_sockets", lambda _: {WYOMING: [mine]})
+    config = Config(server=ServerConfig(port=0, token="secret"))
+    with pytest.raises(ConfigError, match=r"0\.0\.0\.0 can be reached .* Wyoming knows no token"):
+        Ports(config, HOUSE, Doors(config, {}))
+
+    assert mine.fileno() == -1, "it is closed"
+
+
+def test_a_port_that_may_not_be_opened_at_all_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Config(server=LOCAL, wyoming=WyomingConfig(enabled=True))
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))  # RestrictAddressFamilies=AF_UNIX
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    with pytest.raises(AddressError, match=r"127\.0\.0\.1 port 10300: Address family not supported"):
+        Ports(config, HOUSE)
