@@ -8,7 +8,7 @@ it and however slow the recognizer is.
 
 Updates lie on a grid of audio time and none is left out: what is committed when follows from the audio alone. Only when
 the device is too slow, which its connection knows: many streams are stretched, so that their updates lie further apart,
-and a stream that is late all the same is `hurried`: its request goes to the end of the audio.
+and a stream that is late all the same is hurried (`cadence.py`): its request goes to the end of the audio.
 
     receive_audio ─▶ window, frames ─▶ endpointer ─▶ utterances ─▶ next_request ─▶ (recognizer)
                                                                                         │
@@ -24,6 +24,7 @@ from collections.abc import Iterator, Sequence
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples, Task
 from streamer.config import EndpointConfig, SessionConfig
 from streamer.core.agenda import Agenda
+from streamer.core.cadence import Cadence
 from streamer.core.commands import Configure
 from streamer.core.dialogue import Dialogue, Topic
 from streamer.core.events import Done, Event, Final, Flushed, Gap, Marked, Paced, Warned
@@ -58,13 +59,10 @@ class Session:
         self._dialogue = Dialogue(stream, Topic(language, tuple(languages), task, context), config)
         self._narrator = Narrator(partials=partials)
         self._agenda = Agenda(config, self._narrator)
-        self._interval = self._stride = config.update_interval_ms * SAMPLE_RATE // 1000
+        self.cadence = Cadence(config.update_interval_ms * SAMPLE_RATE // 1000)
+        """When it is decoded; its connection, which has a clock, may hurry it."""
         self._ended = False
         self._done = False
-        self.hurried = False
-        """Whether updates may be left out; set by the connection, which has a clock."""
-        self.patient = False
-        """Whether nobody waits for updates: an utterance is then decoded when it is complete or fills the window."""
 
     @property
     def received(self) -> int:
@@ -104,9 +102,7 @@ class Session:
         head = self._agenda.head
         if head is None or self._dialogue.waiting:
             return False
-        reach = head.reach(self._intake.framed)
-        due = reach >= self._next_due(head) and not self.patient
-        return head.end is not None or due or head.fills(reach)
+        return self.cadence.has_come(head, head.reach(self._intake.framed))
 
     @property
     def settled(self) -> int:
@@ -127,10 +123,8 @@ class Session:
 
     def stretch(self, interval: int) -> None:
         """Wait for so many samples between two updates from now on, and tell the client if that is a change."""
-        interval = max(interval, self._interval)
-        if interval != self._stride:
-            self._stride = interval
-            self._narrator.tell(Paced(interval))
+        if (stretched := self.cadence.stretch(interval)) is not None:
+            self._narrator.tell(Paced(stretched))
 
     def notify(self, warning: Warned) -> None:
         """Say this now, also after the input has ended."""
@@ -147,7 +141,7 @@ class Session:
         """
         self._check_open()
         for change in self._intake.receive(samples):
-            self._agenda.take(change, self._interval)
+            self._agenda.take(change, self.cadence.interval)
         self._forget_audio()
 
     def receive_flush(self, marker: str) -> None:
@@ -269,18 +263,13 @@ class Session:
         return self._agenda.head
 
     def _next_end(self, head: Utterance) -> int:
-        """Return where the next request ends: one interval on, or as far as it goes where updates are left out."""
-        reach = head.reach(self._intake.framed)
-        return reach if self.hurried or self.patient else min(reach, self._next_due(head))
-
-    def _next_due(self, head: Utterance) -> int:
-        """Return where the next update ends, if the utterance goes on as long."""
-        return head.first_update if head.heard < head.first_update else head.heard + self._stride
+        """Return where the next request ends."""
+        return self.cadence.next_end(head, head.reach(self._intake.framed))
 
     def _cut(self) -> None:
         """End the utterance that is going on at the last sample received."""
         for change in self._intake.cut():
-            self._agenda.take(change, self._interval)
+            self._agenda.take(change, self.cadence.interval)
 
     def _conclude(self) -> None:
         """Say what waited for the audio before it, and Done at the very end."""

@@ -40,7 +40,7 @@ class RecordingStream:
 
     def __init__(self, session: Session, engine: Engine, blocks: AsyncIterator[Samples]) -> None:
         """`blocks` may take their time, and are short: a second, for a thread that judges them."""
-        session.patient = True
+        session.cadence.patient = True
         self._session = session
         self._engine = engine
         self._blocks = blocks

@@ -28,11 +28,11 @@ class Turn:
 
     def next_request(self) -> DecodeRequest | None:
         """Return the session's request; if it comes too late for its client, one up to the end of the audio."""
-        self._session.hurried = self._pace.is_overdue(self._session.due)
+        self._session.cadence.hurried = self._pace.is_overdue(self._session.due)
         try:
             return self._session.next_request()
         finally:
-            self._session.hurried = False
+            self._session.cadence.hurried = False
 
     async def take(self, engine: Engine) -> None:
         """Have the session's next request answered, and hand it the answer, or the news that there is none."""

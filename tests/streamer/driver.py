@@ -80,7 +80,7 @@ def play(
 ) -> list[Event]:
     """Run one stream from start to end; `hurried` leaves updates out, as for a device that is too slow."""
     session = new_session(config)
-    session.hurried = hurried
+    session.cadence.hurried = hurried
     return Player(session, recognizer or LevelRecognizer(), delays).play(cut(audio, chunks))
 
 

@@ -164,7 +164,7 @@ def test_a_minute_of_noise_that_passes_the_detector_gives_no_text_and_ends(delay
 def test_requests_never_exceed_the_window_and_start_on_a_frame():
     recognizer = LevelRecognizer()
     player = Player(new_session(), recognizer, [40 * SECOND, 0])
-    player.session.hurried = True
+    player.session.cadence.hurried = True
     seen: list[DecodeRequest] = []
     original = recognizer.answer
 
@@ -308,7 +308,7 @@ def test_a_failed_request_becomes_a_gap_and_the_session_goes_on():
     session, recognizer = new_session(), LevelRecognizer()
     player = Player(session, recognizer)
     session.receive_audio(np.concatenate([speak([1, 2, 3]), silence(SECOND)]))
-    session.hurried = True
+    session.cadence.hurried = True
     for _ in range(2):
         request = session.next_request()
         assert request is not None
@@ -331,7 +331,7 @@ def test_after_a_gap_nothing_agrees_with_what_was_heard_before_it():
     before = [event.text for event in player.events if isinstance(event, Partial)]
     assert before, "something is guessed and nothing committed"
     session.receive_audio(speak([1, 2, 3, 4])[SECOND // 2 :])
-    session.hurried = True
+    session.cadence.hurried = True
     for _ in range(2):
         assert session.next_request() is not None
         session.receive_failure("lost")
@@ -351,7 +351,7 @@ def test_a_partial_is_taken_back_after_a_gap():
     assert isinstance(player.events[-1], Partial)
     assert player.events[-1].text
     session.receive_audio(speak([1, 2, 3, 4])[SECOND // 2 :])
-    session.hurried = True
+    session.cadence.hurried = True
     for _ in range(2):
         assert session.next_request() is not None
         session.receive_failure("lost")
@@ -394,7 +394,7 @@ def test_what_was_committed_before_a_failure_stands():
     before = committed_words(player.events)
     assert before
     session.receive_audio(np.concatenate([speak([6]), silence(SECOND)]))
-    session.hurried = True
+    session.cadence.hurried = True
     for _ in range(2):
         assert session.next_request() is not None
         session.receive_failure("lost")

@@ -64,7 +64,7 @@ def test_a_stream_that_was_late_once_is_on_its_grid_again():
     request = stream.turn.next_request()
     assert request is not None
 
-    assert not stream.session.hurried, "what is due next does not depend on what was left out"
+    assert not stream.session.cadence.hurried, "what is due next does not depend on what was left out"
 
 
 def test_who_waits_keeps_the_deadline_however_much_audio_comes_meanwhile():
