@@ -8,31 +8,34 @@ that what is measured is the model.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import soxr
 import torch
 
 from model.checkpoint import load_checkpoint
+from model.demo.conditions import (
+    Change,
+    changed,
+    cut,
+    delayed,
+    higher,
+    noisy,
+    pink,
+    quiet,
+    telephone,
+    tilted,
+    utterance,
+    within,
+)
 from model.demo.export import HERE
 from model.demo.noise import KINDS, noise_bank, stretch_of
 from model.demo.train import DEFAULT_DATA
-from model.demo.voices import (
-    DIGITS,
-    RATE,
-    SPEAKERS,
-    TEST_TAKES,
-    Clip,
-    Samples,
-    Spoken,
-    mu_law,
-    recorded_clips,
-)
-from model.demo.windows import Window, audible
+from model.demo.voices import DIGITS, RATE, SPEAKERS, TEST_TAKES, recorded_clips
+from model.demo.windows import Window
 from model.guards import Guards
 from model.recognizer import WhisperRecognizer
 from model.types import DecodeRequest, Hypothesis
@@ -40,7 +43,6 @@ from model.word_errors import word_errors
 
 TRUSTING = Guards(no_speech=2.0, log_probability=-1e9, compression=1e9, temperatures=(), partial_temperatures=())
 """Guards that take everything."""
-Change = Callable[[Samples, np.random.Generator], Samples]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,53 +60,6 @@ class Scores:
     """Highest no-speech probability."""
     log_probability: float
     """Fifth percentile of the average log-probability."""
-
-
-def utterance(clips: Sequence[Clip], rng: np.random.Generator, count: int, pauses: tuple[float, float]) -> Window:
-    """Say `count` random digits with pauses between two limits in seconds; up to half a second of silence around."""
-    pieces, words, position = [np.zeros(int(rng.uniform(0, 0.5) * RATE), np.float32)], [], 0
-    position = len(pieces[0])
-    for _ in range(count):
-        clip = clips[int(rng.integers(len(clips)))]
-        word = clip.words[0]
-        words.append(Spoken(word.digit, position + word.start, position + word.end))
-        pause = np.zeros(int(rng.uniform(*pauses) * RATE), np.float32)
-        pieces += [clip.samples, pause]
-        position += len(clip.samples) + len(pause)
-    return Window(np.concatenate(pieces), tuple(words), silent=False)
-
-
-def cut(window: Window, n: int) -> Window:
-    """End the window after n samples, wherever that is."""
-    return Window(window.samples[:n], tuple(audible(list(window.words), n)), silent=False)
-
-
-def delayed(window: Window, n: int) -> Window:
-    """Put n samples of silence before."""
-    words = tuple(Spoken(word.digit, word.start + n, word.end + n) for word in window.words)
-    return Window(np.concatenate([np.zeros(n, np.float32), window.samples]), words, silent=False)
-
-
-def changed(window: Window, change: Change, rng: np.random.Generator) -> Window:
-    """Change the audio and nothing else."""
-    return replace(window, samples=change(window.samples, rng))
-
-
-def noisy(ratio: float, samples: Samples, rng: np.random.Generator) -> Samples:
-    """Add white noise `ratio` dB below the speech; pauses count as speech."""
-    level = np.sqrt((samples**2).mean()) * 10 ** (-ratio / 20)
-    return np.asarray(samples + level * rng.standard_normal(len(samples)), dtype=np.float32)
-
-
-def telephone(samples: Samples, _rng: np.random.Generator) -> Samples:
-    """8 kHz µ-law and back."""
-    narrow = mu_law(soxr.resample(samples, RATE, 8000).astype(np.float32))
-    return np.asarray(soxr.resample(narrow, 8000, RATE), dtype=np.float32)
-
-
-def quiet(samples: Samples, _rng: np.random.Generator) -> Samples:
-    """30 dB down and 16 bit."""
-    return (np.round(samples * 0.0316 * 32768) / 32768).astype(np.float32)
 
 
 class Bench:
@@ -214,8 +169,14 @@ def speech_table(bench: Bench) -> None:
         ("30 dB quieter", quiet),
         ("white noise 20 dB", partial(noisy, 20.0)),
         ("white noise 10 dB", partial(noisy, 10.0)),
+        ("pink noise 20 dB", partial(pink, 20.0)),
+        ("pink noise 10 dB", partial(pink, 10.0)),
+        ("600 Hz to 7 kHz only", partial(within, 600.0, 7000.0)),
+        ("highs 6 dB an octave up", partial(tilted, 6.0)),
+        ("highs 6 dB an octave down", partial(tilted, -6.0)),
     ]
     rows += [(name, [changed(one, change, rng) for one in usual], False, ()) for name, change in changes]
+    rows += [(f"{factor} times as high", [higher(one, factor) for one in usual], False, ()) for factor in (0.8, 1.3)]
     for name, windows, padded, prompt in rows:
         print(line(name, bench.score(windows, padded=padded, prompt=prompt)), flush=True)
 
