@@ -43,11 +43,11 @@ def _pauses(rng: np.random.Generator, n: int, length: float, least: float) -> ND
     manner = rng.random()
     if manner < 0.08:
         pauses = rng.uniform(0.0, 0.05, n)
-    elif manner < 0.3:
+    elif manner < 0.36:
         pauses = rng.uniform(0.03, 0.3, n)
-    elif manner < 0.55:
+    elif manner < 0.6:
         pauses = rng.uniform(0.1, 0.5, n)
-    elif manner < 0.75:
+    elif manner < 0.78:
         pauses = rng.uniform(0.25, 1.2, n)
     elif manner < 0.92:
         pauses = np.exp(rng.uniform(np.log(0.02), np.log(2.5), n))
@@ -81,7 +81,7 @@ def spoken(bank: Bank, rng: np.random.Generator, length: float, hard: Difficulty
     position = int(lead * RATE)
     if hard.min_pause == 0 and rng.random() < 0.06:
         position = -int(rng.uniform(0.05, 0.4) * RATE)  # the window starts within a word
-    may_cut, gain_spread, same = rng.random() < hard.cut, rng.choice([0.0, 2.0, 4.0]), rng.random() < 0.06
+    may_cut, gain_spread, same = rng.random() < hard.cut, rng.choice([0.0, 2.0, 4.0]), rng.random() < 0.1
     words: list[Spoken] = []
     heard, first_clip = False, int(rng.choice(bank.clips_of[voices[0]]))
     while position < n:
@@ -121,7 +121,8 @@ def augmented(window: Window, noises: list[Samples], rng: np.random.Generator, a
         samples = reverberated(samples, rng)
     if rng.random() < 0.75 * amount:
         # Words peak near -18 dBFS, so this is the ratio of the loudest 10 ms to the noise.
-        ratio = rng.uniform(45 - 40 * amount, 55)
+        worst = 45 - 40 * amount
+        ratio = rng.uniform(worst, 55 if rng.random() < 0.5 else (worst + 55) / 2)
         samples = samples + stretch_of(noises, len(samples), rng) * np.float32(10 ** ((-18 - ratio) / 20))
         if rng.random() < 0.3:
             faint = stretch_of(noises, len(samples), rng)

@@ -74,7 +74,8 @@ def test_a_word_said_again_and_again_survives_the_guards(case, dynamic, final):
     bare = unguarded(case, final=final)
     assert not answer.loops
     assert len(names(answer)) >= count, "none is deleted"
-    assert names(answer).count(name) >= names(bare).count(name) >= count - 1  # the model takes one "two" for a "three"
+    for heard in (answer, bare):
+        assert names(heard).count(name) >= count - 1, "the model takes one two for a three, with little context or much"
     if answer.statistics.encoder_positions == bare.statistics.encoder_positions:
         assert names(answer) == names(bare)
     assert answer.statistics.fallbacks <= 1, "tried with more context at most, never drawn at random"
