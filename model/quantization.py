@@ -45,7 +45,7 @@ def prepare(
     network.requires_grad_(requires_grad=False)
     encoder, decoder = network.model.encoder, network.model.decoder
     int8 = precision is Precision.INT8
-    narrow = torch.bfloat16 if int8 and _has_tiles() else None
+    narrow = torch.bfloat16 if int8 and has_tiles() else None
     if int8:
         encoder.conv2 = Int8Convolution(encoder.conv2)  # type: ignore[assignment]  # stands for it
     for layer in cast("list[WhisperEncoderLayer]", list(encoder.layers)):
@@ -94,6 +94,6 @@ def is_worth_int8(network: WhisperForConditionalGeneration) -> bool:
     return sum(p.numel() for part in layers for p in part.parameters()) >= WORTH_IT
 
 
-def _has_tiles() -> bool:
+def has_tiles() -> bool:
     """Return whether the processor has tiles of bfloat16 (AMX)."""
     return torch.cpu._is_amx_tile_supported()  # noqa: SLF001  # no public way to ask

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import soxr
+from numpy.typing import NDArray
 from scipy import signal
 
+from model.demo.noise import sloped
 from model.demo.voices import RATE, Clip, Samples, Spoken, mu_law
 from model.demo.windows import Window, audible
 
@@ -17,7 +20,7 @@ Change = Callable[[Samples, np.random.Generator], Samples]
 
 def utterance(clips: Sequence[Clip], rng: np.random.Generator, count: int, pauses: tuple[float, float]) -> Window:
     """Say `count` random digits with pauses between two limits in seconds; up to half a second of silence around."""
-    pieces, words, position = [np.zeros(int(rng.uniform(0, 0.5) * RATE), np.float32)], [], 0
+    pieces, words = [np.zeros(int(rng.uniform(0, 0.5) * RATE), np.float32)], []
     position = len(pieces[0])
     for _ in range(count):
         clip = clips[int(rng.integers(len(clips)))]
@@ -47,8 +50,7 @@ def changed(window: Window, change: Change, rng: np.random.Generator) -> Window:
 
 def noisy(ratio: float, samples: Samples, rng: np.random.Generator) -> Samples:
     """Add white noise `ratio` dB below the speech; pauses count as speech."""
-    level = np.sqrt((samples**2).mean()) * 10 ** (-ratio / 20)
-    return np.asarray(samples + level * rng.standard_normal(len(samples)), dtype=np.float32)
+    return _beneath(ratio, samples, rng.standard_normal(len(samples)))
 
 
 def telephone(samples: Samples, _rng: np.random.Generator) -> Samples:
@@ -64,9 +66,12 @@ def quiet(samples: Samples, _rng: np.random.Generator) -> Samples:
 
 def pink(ratio: float, samples: Samples, rng: np.random.Generator) -> Samples:
     """Add noise that falls by 3 dB an octave, as that of rooms does, `ratio` dB below the speech."""
-    spectrum = np.fft.rfft(rng.standard_normal(len(samples)))
-    noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.fft.rfftfreq(len(samples), 1 / RATE), 50.0)), len(samples))
-    level = np.sqrt((samples**2).mean() / (noise**2).mean()) * 10 ** (-ratio / 20)
+    return _beneath(ratio, samples, sloped(rng.standard_normal(len(samples)), 0.5, lowest=50.0))
+
+
+def _beneath(ratio: float, samples: Samples, noise: NDArray[np.floating[Any]]) -> Samples:
+    """Add noise whose root mean square is 1 `ratio` dB below the speech."""
+    level = np.sqrt((samples**2).mean()) * 10 ** (-ratio / 20)
     return np.asarray(samples + level * noise, dtype=np.float32)
 
 

@@ -20,11 +20,16 @@ def _unit(samples: NDArray[np.floating[Any]]) -> Samples:
     return np.asarray(samples / (np.sqrt((samples**2).mean()) + 1e-9), dtype=np.float32)
 
 
+def sloped(white: NDArray[np.float64], slope: float, lowest: float = 20.0) -> Samples:
+    """Let white noise fall by `slope` times 6 dB an octave from `lowest` hertz on (0.5 is pink); root mean square 1."""
+    frequency = np.maximum(np.fft.rfftfreq(len(white), 1 / RATE), lowest)
+    return _unit(np.fft.irfft(np.fft.rfft(white) * frequency**-slope, len(white)))
+
+
 def coloured(n: int, rng: np.random.Generator) -> Samples:
     """Noise whose power falls or rises by a random slope: white, pink, brown, blue and between."""
-    spectrum = np.fft.rfft(rng.standard_normal(n))
-    frequency = np.maximum(np.fft.rfftfreq(n, 1 / RATE), 20.0)
-    return _unit(np.fft.irfft(spectrum * frequency ** -rng.choice([0.0, 0.5, 1.0, -0.3, rng.uniform(-0.3, 1.2)]), n))
+    white = rng.standard_normal(n)
+    return sloped(white, float(rng.choice([0.0, 0.5, 1.0, -0.3, rng.uniform(-0.3, 1.2)])))
 
 
 def band(n: int, rng: np.random.Generator) -> Samples:

@@ -27,6 +27,7 @@ from model.demo.export import contracted
 from model.demo.losses import Measures, Weights, measure
 from model.demo.network import DemoNetwork, see
 from model.demo.voices import recorded_clips, synthetic_clips
+from model.quantization import has_tiles
 
 DEFAULT_DATA = Path(__file__).parents[3] / "shared" / "data" / "fsdd"
 TRAINING_TAKES = range(5, 50)
@@ -78,7 +79,7 @@ def make_bank(settings: Settings) -> Path:
 
 def _has_bfloat16() -> bool:
     """Return whether the processor multiplies bfloat16; where it does not, a step takes seven times as long in it."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # noqa: SLF001  # no public way
+    return has_tiles() or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001  # no public way to ask
 
 
 def _share_gradients(network: nn.Module, processes: int) -> None:
