@@ -46,8 +46,8 @@ Random weights of released shapes that are made to say a given text, so that eve
 steps by its own rules and its own defaults apply (its fallbacks are not set off). Real speech as audio. A cost is the \
 least processor time of all rounds; only ratios of this run count. Versions: {versions()}. Machine: {where}.
 
-"right" is the share of the draft's tokens that are right; what is wrong in it is half at its end, half spread; \
-"passes" are decoder passes. Our time holds features, words with times and guards.
+"right" is the share of the text's tokens that the draft has right; half of the others are missing at its end, half \
+are wrong and spread; "passes" are decoder passes. Our time holds features, words with times and guards.
 
 ## As users get it
 

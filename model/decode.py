@@ -4,7 +4,8 @@ Theory of operation. A row is a list of tokens that are certain, followed by som
 row what it has not been fed and reads, at the last certain token and at each guessed one, which token the rules would
 choose there. Guesses are kept as far as they equal the choices, and the first choice that differs is the next certain
 token: what comes out is what step-by-step decoding would write, only in fewer passes. The first pass feeds prompt,
-forced prefix and draft. After a difference the rest of the draft is tried again where it seems to continue.
+forced prefix and draft. After a difference the rest of the draft is tried again where it seems to continue, with what
+was chosen after the wrong guess in place of what was guessed.
 
 Rows need nothing of each other: each has its own positions, its own length of audio, its own rules, its own end. Rows
 that are done leave the batch when that frees enough.
@@ -12,7 +13,8 @@ that are done leave the batch when that frees enough.
 Where no row has a draft any more, all advance by one token a pass. On a GPU these passes are steps that need no host
 (`step.py`, `graphs.py`, `tail.py`); a CPU makes them as it makes the others, which is no slower there.
 
-Source: Leviathan et al. 2023, section 2.3, with the draft given instead of a smaller model's.
+Source: Leviathan et al. 2023, section 2.3, with the draft given instead of a smaller model's; Santilli et al. 2023,
+algorithm 1, for what is chosen after a wrong guess.
 """
 
 from __future__ import annotations

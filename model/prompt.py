@@ -125,8 +125,11 @@ class _Writer:
         return tuple(tokens)
 
     def guess(self) -> tuple[int, ...]:
-        """Return, where the next token begins a segment, when that may be; nothing at the end of the window."""
-        step = self._step + GUESSED_PAUSE // SAMPLES_PER_TIMESTAMP
+        """Return, where the next token begins a segment, when that may be; nothing at the end of the window.
+
+        Without text yet it is the start of the window: right for silence, and for speech that fills the window.
+        """
+        step = self._step + GUESSED_PAUSE // SAMPLES_PER_TIMESTAMP if self._step else 0
         return () if self._open or step > LAST_STEP else (self._begin + step,)
 
     def _stamp(self, time: int) -> int:

@@ -121,7 +121,10 @@ class Utterance:
             head = (replace(head[0], start=last.start, words=last.words + head[0].words), *head[1:])
             self.committed = self.committed[:-1]
         if head and keep_open and (head[-1].end or self.heard) > self.heard - self._margin:
-            # It ends where the audio ended, not where the speaker did: more words may belong to it.
+            # It ends where the audio ended, not where the speaker did: more words may belong to it. Or none: its end
+            # is all that is left to guess.
+            if not self.draft and head[-1].end is not None:
+                self.draft = (replace(head[-1], start=head[-1].end, words=()),)
             head = (*head[:-1], replace(head[-1], end=None))
         self.committed = (*self.committed, *head)
         return words

@@ -11,7 +11,7 @@ from benchmarks.engines_checkpoint import TEXT, Script, Shape, end_of, write_che
 from benchmarks.engines_contestants import Table
 from benchmarks.engines_ours import OurEngine
 from benchmarks.engines_report import Cell
-from benchmarks.engines_work import Work, drafted, wrong_places
+from benchmarks.engines_work import Work, damage, drafted
 from model.checkpoint import load_checkpoint
 from model.hub import demo_folder
 from model.types import SAMPLE_RATE
@@ -46,25 +46,28 @@ def work(script, vocabulary, acceptance):
 
 
 @pytest.mark.parametrize("acceptance", [0.0, 0.5, 0.6, 0.76, 0.9, 1.0])
-def test_as_many_tokens_of_a_draft_are_wrong_as_said(acceptance):
-    places = wrong_places(25, acceptance)
-    assert len(places) == round((1 - acceptance) * 25)
-    assert places <= set(range(25))
-    if len(places) <= 23:
-        assert not places & {0, 24}
+def test_as_many_tokens_of_a_draft_are_not_right_as_said(acceptance):
+    bad = damage(25, acceptance)
+    assert bad.missing + len(bad.wrong) == round((1 - acceptance) * 25)
+    assert bad.wrong <= set(range(25)) - set(range(24 - bad.missing, 24))
+    if acceptance:
+        assert not bad.wrong & {0, 24}
 
 
-def test_half_of_what_is_wrong_is_at_the_end_and_half_is_spread():
-    places = sorted(wrong_places(25, 0.6))
-    assert places[-5:] == [19, 20, 21, 22, 23]
-    assert all(1 < later - earlier <= 5 for earlier, later in pairwise(places[:5]))
+def test_half_of_what_is_not_right_is_missing_at_the_end_and_half_is_spread():
+    bad = damage(25, 0.6)
+    assert bad.missing == 5
+    assert len(bad.wrong) == 5
+    assert all(1 < later - earlier <= 5 for earlier, later in pairwise(sorted(bad.wrong)))
 
 
-def test_a_draft_has_the_text_but_for_what_is_wrong(scripted, vocabulary):
+def test_a_draft_has_the_text_but_for_what_is_not_right(scripted, vocabulary):
     _, script, _ = scripted
     (segment,) = drafted(work(script, vocabulary, 0.76))
     said = [token for word in segment.words for token in word.tokens]
-    assert sum(one != other for one, other in zip(said, script.tokens[1:-1], strict=True)) == 6
+    text = script.tokens[1:-1]
+    assert len(said) == len(text) - 3
+    assert sum(one != other for one, other in zip(said, text, strict=False)) == 3
     assert drafted(work(script, vocabulary, None)) == ()
 
 

@@ -54,14 +54,13 @@ def test_what_there_is_no_time_for_is_said_to_be_left_out():
 
 
 @pytest.mark.parametrize("acceptance", [0.5, 0.9, 1.0])
-def test_a_draft_is_right_as_far_as_it_was_asked_for(acceptance):
+def test_a_draft_has_as_much_of_the_text_right_as_it_was_asked_for(acceptance):
     updates = Updates(BENCH, TOY, build(TOY, CPU, Precision.FLOAT32))
     with torch.inference_mode():
         update = updates.measure(2, 1.0, acceptance)
-    wrong = round(30 * (1 - acceptance))
-    assert update.passes <= wrong + 1
-    assert update.accepted == pytest.approx(acceptance, abs=0.05)
-    assert damaged(list(range(30)), acceptance) != tuple(range(30)) or acceptance == 1
+    assert update.passes <= round(30 * (1 - acceptance)) + 1
+    draft = damaged(list(range(30)), acceptance)
+    assert sum(at == token for at, token in enumerate(draft)) == round(30 * acceptance)
 
 
 def test_every_shape_says_a_text_of_different_tokens():

@@ -73,10 +73,16 @@ def test_timestamps_are_of_the_window_in_order_and_rounded():
 def test_where_a_segment_has_to_begin_its_start_is_guessed():
     builder = PromptBuilder(TOKENIZER)
     closed = (segment(0.0, 1.0, word(" ba", 0.2, 0.9)),)
-    assert builder.window_tokens(request(2.0))[1] == (STAMP + 10,)
+    assert builder.window_tokens(request(2.0))[1] == (STAMP,)
     assert builder.window_tokens(replace(request(2.0), prefix=closed))[1] == (STAMP + 60,)
     assert builder.window_tokens(replace(request(2.0), draft=closed))[1][-1] == STAMP + 60
     assert builder.window_tokens(replace(request(2.0), prefix=OPEN))[1] == ()
+
+
+def test_where_committed_words_end_a_segment_its_end_and_the_next_start_are_guessed():
+    ended = (segment(1.0, 1.0),)
+    draft = PromptBuilder(TOKENIZER).window_tokens(replace(request(2.0), prefix=OPEN, draft=ended))[1]
+    assert draft == (STAMP + 50, STAMP + 60)
 
 
 def test_the_limit_follows_the_audio_after_the_prefix():

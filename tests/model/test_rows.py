@@ -1,11 +1,12 @@
 """What a row makes of its draft: what holds, what is tried next, when it gives up."""
 
+import pytest
 import torch
 
-from model.rows import MISSES, PROBE, DecodeRow, Row
+from model.rows import MISSES, PROBE, DecodeRow, Row, revise
 
-EOT, STAMP = 100, 200
-"""Text below EOT, timestamps from STAMP on."""
+EOT, S = 100, 200
+"""Text below EOT, timestamps from S on."""
 
 
 def row(draft=(), limit=50):
@@ -24,32 +25,50 @@ def test_what_was_guessed_right_is_kept_and_the_first_other_choice_too():
     assert one.certain == [13]
 
 
-def test_after_a_difference_the_rest_of_the_draft_is_tried_where_it_goes_on():
-    left_out, changed = row([10, 11, 12, 13]), row([10, 11, 12, 13])
-    left_out.receive(choices(10, 12, 0, 0, 0), EOT)
-    changed.receive(choices(10, 19, 0, 0, 0), EOT)
-    assert left_out.draft == [13]
-    assert changed.draft == [12, 13]
+@pytest.mark.parametrize(
+    ("rest", "token", "said", "expected"),
+    [
+        ([10, 11, 12, 13], 19, [], [11, 12, 13]),  # another word, and nothing behind it was fed
+        ([10, 11, 12, 13], 19, [11, 17, 13, 14], [11, 17, 13, 14]),  # what was chosen behind it is believed
+        ([10, 11, 12, 13], 19, [11, 17], [11, 17, 13]),  # as far as it goes
+        ([10, 11, 12, 13], 19, [11, EOT, 13, EOT], [11, 12, 13]),  # the end is no guess
+        ([10, 11, 12, 13], 11, [11, 17, 13, 14], [17, 13, 14]),  # a word left out
+        ([10, 11], 11, [], []),
+        ([S, S + 5, 10, S + 20], S + 2, [S + 6, 10, S + 22, S + 30], [S + 6, 10, S + 22, S + 30]),  # a little later
+        ([S, S + 5, 10, S + 20], S + 5, [S + 6, 10, S + 22, EOT], [S + 6, 10, S + 22]),  # not the one after it
+        ([S, S + 5, 10, S + 20], 10, [S + 6, 10, S + 22, EOT], [S + 22]),  # no end and start between two words
+        ([10, S + 20, S + 25], S, [S + 20, S + 25, 11], [S, 10, S + 20, S + 25]),  # an end and a start more
+        ([S, S + 5, 10], 11, [S + 6, 10, 12], [S, S + 5, 10]),  # a word more
+        ([], 19, [], []),
+    ],
+)
+def test_after_a_difference_the_draft_is_tried_where_it_goes_on_with_what_was_chosen_meanwhile(
+    rest, token, said, expected
+):
+    assert revise(rest, token, said, EOT) == expected
 
 
 def test_what_would_follow_a_timestamp_that_was_a_little_off_is_the_next_guess():
-    one = row([STAMP + 5])
-    one.receive(choices(STAMP + 7, 10), EOT)
-    assert one.out.tokens == [STAMP + 7]
+    one = row([S + 5])
+    one.receive(choices(S + 7, 10), EOT)
+    assert one.out.tokens == [S + 7]
     assert one.draft == [10]
 
 
 def test_the_end_of_the_text_is_never_a_guess():
-    one = row([STAMP + 5])
-    one.receive(choices(STAMP + 7, EOT), EOT)
+    one = row([S + 5])
+    one.receive(choices(S + 7, EOT), EOT)
     assert one.draft == []
     assert not one.done
 
 
-def test_the_choice_after_another_word_is_no_guess():
-    one = row([10])
-    one.receive(choices(11, 12), EOT)
-    assert one.draft == []
+def test_words_that_were_all_wrong_are_heard_in_two_passes_if_the_audio_tells_them_by_itself():
+    one = row([10, 11, 12, 13])
+    one.receive(choices(20, 21, 22, 23, EOT), EOT)
+    assert one.draft == [21, 22, 23]
+    one.receive(choices(21, 22, 23, EOT), EOT)
+    assert one.out.tokens == [20, 21, 22, 23]
+    assert one.out.ended
 
 
 def test_guesses_that_keep_failing_are_given_up():
@@ -62,7 +81,7 @@ def test_guesses_that_keep_failing_are_given_up():
 
 def test_no_guess_goes_beyond_the_limit():
     one = row([10, 11, 12, 13], limit=3)
-    one.receive(choices(10, 19, 0, 0), EOT)
+    one.receive(choices(10, 19, 12, 13, 14), EOT)
     assert one.draft == [12]
 
 
@@ -70,7 +89,7 @@ def test_after_a_wrong_guess_few_are_fed_and_twice_as_many_as_held_after_that():
     text = list(range(10, 50))
     one = row(text)
     assert one.draft == text  # the first pass takes all
-    one.receive(choices(99, *[0] * len(text)), EOT)
+    one.receive(choices(99, *text[1:], EOT), EOT)
     assert one.draft == text[1 : 1 + PROBE]
     one.receive(choices(*text[1 : 2 + PROBE]), EOT)
     assert one.draft == text[2 + PROBE : 2 + 3 * PROBE]
@@ -80,7 +99,7 @@ def test_after_a_wrong_guess_few_are_fed_and_twice_as_many_as_held_after_that():
 def test_no_token_of_the_draft_is_lost_between_passes():
     text = list(range(10, 50))
     one = row(text, limit=100)
-    one.receive(choices(99, *[0] * len(text)), EOT)
+    one.receive(choices(99, *text[1:], EOT), EOT)
     said = text[1:]
     while said:
         fed = len(one.draft)
