@@ -60,7 +60,9 @@ class Decoded:
     """Whether it was stopped because one phrase came again and again."""
     passes: int = 0
     drafted: int = 0
+    """Guesses: tokens of the draft, and those put in between or behind them on the way."""
     accepted: int = 0
+    """Guesses that were right."""
 
     @property
     def average_log_probability(self) -> float:
@@ -117,7 +119,9 @@ class Row:
         elif index == len(draft) and rest[:1] == [token]:  # not fed, and right
             del rest[0]
         else:
-            rest = revise(rest, token, [choice for choice, _ in choices[index + 1 :]], eot)
+            revised = revise(rest, token, [choice for choice, _ in choices[index + 1 :]], eot)
+            self.out.drafted += max(0, len(revised) - max(0, len(rest) - 1))
+            rest = revised
         del rest[self.start.limit - len(self.out.tokens) :]
         width = max(PROBE, 2 * index)
         self.draft, self._later = rest[:width], rest[width:]

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model.rows import MISSES, PROBE, DecodeRow, Row, revise
 
@@ -60,6 +62,18 @@ def test_the_end_of_the_text_is_never_a_guess():
     one.receive(choices(S + 7, EOT), EOT)
     assert one.draft == []
     assert not one.done
+
+
+@given(
+    st.lists(st.sampled_from([10, 11, 12, S, S + 1]), max_size=12),
+    st.lists(st.sampled_from([10, 11, 12, S, S + 1, EOT]), min_size=1, max_size=40),
+)
+def test_no_more_guesses_are_right_than_were_made(draft, said):
+    one, answers = row(draft, limit=12), iter(said)
+    while not one.done:
+        one.receive(choices(*[next(answers, EOT) for _ in range(len(one.draft) + 1)]), EOT)
+    assert one.out.accepted <= one.out.drafted
+    assert one.out.accepted <= len(one.out.tokens) <= 12
 
 
 def test_words_that_were_all_wrong_are_heard_in_two_passes_if_the_audio_tells_them_by_itself():
