@@ -1,6 +1,6 @@
 """Measure one streaming update beside other engines: `python -m benchmarks.engines` (8 minutes on two cores).
 
-A window of real speech, a text of a number of tokens that all engines say, drafts of which a share is right: see
+A window of real speech, a text of a number of tokens that all engines say, drafts that have a share of it right: see
 `engines_checkpoint.py`. Engines live in processes of their own and take turns, in reverse every other round; what
 counts is the least processor time of all rounds, and only ratios of one run. Results go into benchmarks/results/.
 """

@@ -1,4 +1,4 @@
-"""The work that is measured: one update of a window of audio, with a draft of which a share is right."""
+"""The work that is measured: one update of a window of audio, with a draft that has a share of the text right."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Work:
     end: int
     """Sample at which the text ends."""
     acceptance: float | None = None
-    """Share of the draft's tokens that are right; None for no draft."""
+    """Share of the text's tokens that the draft has right; None for no draft."""
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """What a draft does not have right of a text: timestamp, words of one token, timestamp."""
+    """What a draft does not have right of a text."""
 
     missing: int
     """Words at the end, which are not in the draft: the last update had the least audio there."""
@@ -33,20 +33,28 @@ class Damage:
     """Places of tokens that are other ones."""
 
 
+def spoil(words: int, bad: int) -> Damage:
+    """Return what is not right where `bad` of so many words are not: half missing, half wrong and evenly spread.
+
+    A scripted text depends on places alone, so that what is chosen after a wrong token is always right, and is right
+    when it is tried next; what is missing is decoded token by token. In real streams of the demo model the former held
+    in 82 of 100 (docs/decisions.md), here for half of what is not right.
+    """
+    missing = (bad + 1) // 2
+    wrong, left = bad - missing, words - missing
+    return Damage(missing, frozenset((2 * index + 1) * left // (2 * wrong) for index in range(wrong)))
+
+
 def damage(count: int, acceptance: float) -> Damage:
     """Return what is not right in the draft of a text of `count` tokens of which a share of `acceptance` is right.
 
-    Half is missing at the end, half is wrong and spread evenly over what is left; the two timestamps are the last to
-    become wrong. A scripted text depends on places alone, so that what is chosen after a wrong token is always right,
-    and is right when it is tried next; what is missing is decoded token by token. In real streams of the demo model
-    the former held in 82 of 100 (docs/decisions.md), here for half of what is not right.
+    The text is a timestamp, words of one token, a timestamp; the two timestamps are the last to become wrong.
     """
     bad = round((1 - acceptance) * count)
     text = min(bad, count - 2)
-    missing = (text + 1) // 2
-    early, before = text - missing, count - 2 - missing
-    places = {1 + (2 * index + 1) * before // (2 * early) for index in range(early)}
-    return Damage(missing, frozenset(places | set((count - 1, 0)[: bad - text])))
+    words = spoil(count - 2, text)
+    places = {1 + place for place in words.wrong}
+    return Damage(words.missing, frozenset(places | set((count - 1, 0)[: bad - text])))
 
 
 def drafted(work: Work) -> tuple[Segment, ...]:

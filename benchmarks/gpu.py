@@ -4,9 +4,9 @@
     python -m benchmarks.gpu --device cpu --models tiny --quick
 
 Networks of released shapes and random weights (`gpu_network.py`): what they cost is what trained ones cost, what they
-say means nothing. So each update is given 30 new tokens, and drafts of which a given share is right. Beside the figures
-stand those of a roofline (`roofline.py`). Writes gpu.md, gpu.png and gpu.json to `benchmarks/results/`; without a GPU
-it says so and exits with 69, unless `--device cpu` asks for the same on a CPU.
+say means nothing. So each update is given 30 new tokens, and drafts that have a given share of them right. Beside the
+figures stand those of a roofline (`roofline.py`). Writes gpu.md, gpu.png and gpu.json to `benchmarks/results/`; without
+a GPU it says so and exits with 69, unless `--device cpu` asks for the same on a CPU.
 """
 
 from __future__ import annotations

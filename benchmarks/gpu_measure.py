@@ -10,6 +10,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
+from benchmarks.engines_work import spoil
 from benchmarks.gpu_network import EOT, HEAD, Shape, decoder_of
 from model.align import align_tokens
 from model.decode import BatchDecoder
@@ -134,7 +135,7 @@ class Updates:
         self._decoder: BatchDecoder = decoder_of(shape, network)
 
     def measure(self, rows: int, seconds: float, acceptance: float | None) -> Update:
-        """Time updates of windows of so many seconds; acceptance: share of a draft that is right, None for no draft."""
+        """Time updates of windows of so many seconds; acceptance: what a draft has right of the text, None for none."""
         requests = [_request(seconds, index) for index in range(rows)]
         encoded = Encoded.of(self._encoder.encode(requests))
         plain = DecodeRow(HEAD, 0, limit=TOKENS)
@@ -161,14 +162,10 @@ def _align(found: Sequence[Decoded], end: int) -> None:
 
 
 def damaged(tokens: list[int], acceptance: float) -> tuple[int, ...]:
-    """Return a draft that has about that share of a text right: half of the others missing at its end, half wrong.
-
-    Wrong are single text tokens, evenly spread. Why only half: see `engines_work.damage`.
-    """
-    bad = round((1 - acceptance) * len(tokens))
-    kept, wrong = tokens[: len(tokens) - (bad + 1) // 2], bad // 2
-    places = {int((index + 0.5) * len(kept) / wrong) for index in range(wrong)}
-    return tuple((token + 1) % EOT if at in places else token for at, token in enumerate(kept))
+    """Return a draft that has that share of a text right; a wrong token is the next one of the vocabulary."""
+    bad = spoil(len(tokens), round((1 - acceptance) * len(tokens)))
+    kept = enumerate(tokens[: len(tokens) - bad.missing])
+    return tuple((token + 1) % EOT if at in bad.wrong else token for at, token in kept)
 
 
 def _request(seconds: float, index: int) -> DecodeRequest:

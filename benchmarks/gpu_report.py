@@ -33,9 +33,9 @@ def describe(results: Sequence[Results], where: str, name: str, arguments: str) 
 Machine: {where}. Roofline: {roof}.
 
 Random weights in released shapes; the same work as trained ones, so time is measured and nothing else. Each update has
-{TOKENS} new tokens; a draft of which a given share is right stands for the hypothesis before. Figures are the least of
-several, from the call to the last result, launches and transfers included. An update is log-mel and encoder, decoder,
-and the alignment of its words; there is no network and no event loop in it.
+{TOKENS} new tokens; a draft that has a given share of them right stands for the hypothesis before. Figures are the
+least of several, from the call to the last result, launches and transfers included. An update is log-mel and encoder,
+decoder, and the alignment of its words; there is no network and no event loop in it.
 
 {parts}
 ![Cost of an update](gpu.png)
