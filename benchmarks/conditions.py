@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.speech import MONOLOGUE, PHRASES, Speech, Style, speak
+from benchmarks.speech import EVERYONE, MONOLOGUE, PHRASES, Cast, Speech, Style, speak
 from model.types import SAMPLE_RATE, Samples
 
 CONTINUOUS = "continuous"
@@ -29,6 +29,7 @@ class Condition:
     snr: float | None
     seconds: float
     seed: int
+    cast: Cast = EVERYONE
 
     @property
     def name(self) -> str:
@@ -38,7 +39,7 @@ class Condition:
 
     def speech(self) -> Speech:
         """Speak it. Words are whole and none is left out: it may be a little longer than asked for."""
-        spoken = speak(self.seconds, self.seed, (STYLES[self.style],))
+        spoken = speak(self.seconds, self.seed, (STYLES[self.style],), self.cast)
         if self.snr is None:
             return spoken
         noise = pink_noise(len(spoken.samples), self.seed)
@@ -46,11 +47,11 @@ class Condition:
         return Speech(spoken.samples + noise * np.float32(level), spoken.words)
 
 
-def conditions(minutes: float, seed: int) -> list[Condition]:
+def conditions(minutes: float, seed: int, cast: Cast = EVERYONE) -> list[Condition]:
     """Divide that much speech evenly among all conditions, at least some for each; each has a seed of its own."""
     kinds = [(style, snr) for snr in NOISE_LEVELS for style in STYLES]
     seconds = max(minutes * 60 / len(kinds), LEAST_SECONDS)
-    return [Condition(style, snr, seconds, seed + index) for index, (style, snr) in enumerate(kinds)]
+    return [Condition(style, snr, seconds, seed + index, cast) for index, (style, snr) in enumerate(kinds)]
 
 
 def speech_level(speech: Speech) -> float:

@@ -74,10 +74,13 @@ class Peer:
     folder: Path | None
     options: tuple[tuple[str, bool | float], ...] = ()
     share: float = 1.0
+    model: str = "demo"
 
     def build(self, work: Path) -> System:
         """Import it only now: most machines do not have it. Raises NotMeasured."""
-        system: System = getattr(import_module(self.module), self.kind)(self.folder, work, **dict(self.options))
+        system: System = getattr(import_module(self.module), self.kind)(
+            self.folder, work, model=self.model, **dict(self.options)
+        )
         return system
 
 
@@ -101,14 +104,14 @@ def ours(model: str) -> Iterator[Ours]:
             yield Ours(Variant(policy, context, drafts, INTERVAL_MS), model, share=SHORT)
 
 
-def peers(folders: Mapping[str, Path | None], share: float = 1.0) -> Iterator[Peer]:
+def peers(folders: Mapping[str, Path | None], share: float = 1.0, model: str = "demo") -> Iterator[Peer]:
     """Yield the peers, each with its defaults first; folders: by the names in PROGRAMS; share: of the audio."""
     modules = ("local_agreement", "align_att", "whisper_live")
     agreement, align_att, live = (f"benchmarks.peers.{name}" for name in modules)
     streaming, simul, whisper_live = (folders.get(name) for name in PROGRAMS)
     for options, heard in (((), share), ((("vac", True),), SHORT)):
-        yield Peer("whisper_streaming", agreement, "LocalAgreement", streaming, options, heard)
-        yield Peer("SimulStreaming", align_att, "AlignAtt", simul, options, heard)
+        yield Peer("whisper_streaming", agreement, "LocalAgreement", streaming, options, heard, model)
+        yield Peer("SimulStreaming", align_att, "AlignAtt", simul, options, heard, model)
     # The demo model gets lost in long windows without timestamps, which is how it decodes (docs/benchmarks.md).
-    yield Peer("SimulStreaming", align_att, "AlignAtt", simul, (("vac", True), ("audio", 10.0)), share)
-    yield Peer("WhisperLive", live, "RepeatRule", whisper_live, (), share)
+    yield Peer("SimulStreaming", align_att, "AlignAtt", simul, (("vac", True), ("audio", 10.0)), share, model)
+    yield Peer("WhisperLive", live, "RepeatRule", whisper_live, (), share, model)

@@ -65,6 +65,8 @@ class Figures:
     """Words taken back per word of the final text."""
     lost: float
     """Words an hour."""
+    dropped: int
+    """Words of those that had been shown."""
     doubled: float
     updates: float
     """Decodes per second of audio."""
@@ -101,6 +103,7 @@ def summarise(outcomes: Sequence[Outcome]) -> Figures:
         rewrites=sum(outcome.rewrites for outcome in outcomes),
         erasure=sum(outcome.erased for outcome in outcomes) / max(sum(outcome.words for outcome in outcomes), 1),
         lost=sum(len(outcome.lost) for outcome in outcomes) / seconds * 3600,
+        dropped=sum(len(outcome.dropped) for outcome in outcomes),
         doubled=sum(len(outcome.doubled) for outcome in outcomes) / seconds * 3600,
         updates=sum(outcome.updates for outcome in outcomes) / seconds,
         passes=None if None in passes else sum(count for count in passes if count is not None) / seconds,

@@ -11,6 +11,8 @@ Definitions. All delays are in seconds from the true end of the spoken word, on 
 - a word is lost if the offline result has it and in the stream nothing stands in its place; it is doubled if the stream
   has a word too many there, equal to its neighbour, and the offline result has none too many. A word heard as another
   one is neither: it is an error of the model, and counts in the word error rate.
+- a lost word was dropped if it stood in a message before: then it was heard, and the policy gave it up. A system that
+  shows nothing before it commits cannot be asked this.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from dataclasses import dataclass
 from benchmarks.conditions import Condition
 from benchmarks.emission import Emission, Run
 from benchmarks.pairing import Gap, gaps, pair_words
-from benchmarks.showing import Sight, follow
+from benchmarks.showing import Sight, dropped, follow
 from benchmarks.speech import Speech, SpokenWord
 from model.types import SAMPLE_RATE
 from model.word_errors import word_errors
@@ -69,6 +71,8 @@ class Outcome:
     erased: int
     lost: tuple[str, ...]
     """Each with the second at which it was said."""
+    dropped: tuple[str, ...]
+    """Those of them that had been shown."""
     doubled: tuple[str, ...]
     lateness: float
     """Seconds that an answer came after its audio, at worst."""
@@ -87,6 +91,7 @@ def assess(condition: Condition, speech: Speech, offline: Sequence[str], run: Ru
     offline_differences = list(gaps(offline_pairs, len(spoken), len(offline)))
     shown = follow(speech.words, run.emissions, pairs)
     committed = {index: said[place][1] for index, place in pairs.items()}
+    lost = lost_words(differences, offline_pairs)
     first = {index: _earlier(shown.first.get(index), sight) for index, sight in committed.items()}
     return Outcome(
         condition=condition,
@@ -100,7 +105,8 @@ def assess(condition: Condition, speech: Speech, offline: Sequence[str], run: Ru
         words=len(heard),
         rewrites=sum(emission.rewritten for emission in run.emissions),
         erased=shown.erased,
-        lost=tuple(_named(speech.words[index]) for index in lost_words(differences, offline_pairs)),
+        lost=tuple(_named(speech.words[index]) for index in lost),
+        dropped=tuple(_named(speech.words[index]) for index in dropped(speech.words, lost, pairs, shown)),
         doubled=tuple(_named(word) for word in _doubled(speech.words, heard, differences, offline_differences)),
         lateness=max((emission.at - emission.audio for emission in run.emissions), default=0.0),
         busy=run.busy,

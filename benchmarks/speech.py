@@ -22,6 +22,7 @@ RECORDINGS = Path(__file__).parents[2] / "shared" / "data" / "fsdd"
 SPEAKERS = ("george", "jackson", "nicolas", "yweweler")
 HELD_OUT_TAKES = range(5)
 """The takes that the data set itself keeps for tests; the demo model has not heard them."""
+ALL_TAKES = range(50)
 VOICES = ("en-us", "en-us+f3", "en-gb+m3", "en-gb-scotland+f2")
 """espeak-ng voices, where the recordings are missing."""
 FLOOR = 10 ** (-65 / 20)
@@ -64,19 +65,41 @@ class Style:
     """Silence between phrases; longer than the daemon's hangover, so that each phrase is an utterance."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who speaks, and which of their recordings are heard."""
+
+    speakers: tuple[str, ...] = SPEAKERS
+    takes: range = HELD_OUT_TAKES
+
+
 PHRASES = Style()
 MONOLOGUE = Style(words=(60, 90), gap=(0.1, 0.35), pause=(1.0, 1.6))
 """Speech without a pause that would end an utterance, for longer than Whisper's window."""
 
 
-def source() -> str:
+EVERYONE = Cast()
+"""All speakers, in takes that the demo model has not heard."""
+
+
+def strangers(names: Sequence[str]) -> Cast:
+    """Return speakers whom a model has never heard, with all their takes. Raises ValueError for unknown names."""
+    missing = sorted(set(names) - set(SPEAKERS))
+    if missing or not names:
+        raise ValueError(f"speakers must be some of {', '.join(SPEAKERS)}, got {', '.join(missing) or 'none'}")
+    return Cast(tuple(names), ALL_TAKES)
+
+
+def source(cast: Cast = EVERYONE) -> str:
     """Say where the words come from, for the report."""
-    if RECORDINGS.is_dir():
+    if not RECORDINGS.is_dir():
+        return "espeak-ng voices (the recordings are missing)"
+    if cast == EVERYONE:
         return f"held-out takes of {len(SPEAKERS)} speakers of the Free Spoken Digit Dataset"
-    return "espeak-ng voices (the recordings are missing)"
+    return f"all {len(cast.takes)} takes of {', '.join(cast.speakers)} of the Free Spoken Digit Dataset"
 
 
-def speak(seconds: float, seed: int, styles: Sequence[Style] = (PHRASES,)) -> Speech:
+def speak(seconds: float, seed: int, styles: Sequence[Style] = (PHRASES,), cast: Cast = EVERYONE) -> Speech:
     """Make at least this much speech, each phrase in one of the styles; the same seed gives the same samples.
 
     Raises FileNotFoundError if there are neither recordings nor espeak-ng.
@@ -86,7 +109,7 @@ def speak(seconds: float, seed: int, styles: Sequence[Style] = (PHRASES,)) -> Sp
     words: list[SpokenWord] = []
     position = len(pieces[0])
     while position < seconds * SAMPLE_RATE:
-        for piece, text in _phrase(chance, chance.choice(styles)):
+        for piece, text in _phrase(chance, chance.choice(styles), cast):
             if text:
                 words.append(SpokenWord(text, position, position + len(piece)))
             pieces.append(piece)
@@ -96,23 +119,23 @@ def speak(seconds: float, seed: int, styles: Sequence[Style] = (PHRASES,)) -> Sp
     return Speech(samples, tuple(words))
 
 
-def _phrase(chance: random.Random, style: Style) -> Iterator[tuple[Samples, str]]:
+def _phrase(chance: random.Random, style: Style, cast: Cast) -> Iterator[tuple[Samples, str]]:
     """Yield the words of one phrase with its pauses; silence has no text."""
-    speaker = chance.randrange(len(SPEAKERS))
+    speaker = cast.speakers[chance.randrange(len(cast.speakers))]
     count = chance.randint(*style.words)
     for index in range(count):
         digit = chance.randrange(10)
-        yield _word(digit, speaker, chance.choice(HELD_OUT_TAKES)), DIGITS[digit]
+        yield _word(digit, speaker, chance.choice(cast.takes)), DIGITS[digit]
         silence = chance.uniform(*(style.gap if index + 1 < count else style.pause))
         yield np.zeros(round(silence * SAMPLE_RATE), np.float32), ""
 
 
 @cache
-def _word(digit: int, speaker: int, take: int) -> Samples:
+def _word(digit: int, speaker: str, take: int) -> Samples:
     if RECORDINGS.is_dir():
-        audio, rate = soundfile.read(RECORDINGS / f"{digit}_{SPEAKERS[speaker]}_{take}.wav", dtype="float32")
+        audio, rate = soundfile.read(RECORDINGS / f"{digit}_{speaker}_{take}.wav", dtype="float32")
     else:
-        audio, rate = _synthesise(DIGITS[digit], VOICES[speaker])
+        audio, rate = _synthesise(DIGITS[digit], VOICES[SPEAKERS.index(speaker)])
     audio = _trim(soxr.resample(audio, rate, SAMPLE_RATE).astype(np.float32))
     return audio * np.float32(0.5 / max(np.abs(audio).max(), 1e-6))
 

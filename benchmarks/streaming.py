@@ -1,7 +1,7 @@
 """Compare streaming systems on the same weights and the same audio: how late, how stable and how right, at what cost.
 
     python -m benchmarks.streaming [--minutes 30] [--processes 2] [--model demo] [--seed 1]
-        [--peers 1] [--whisper-streaming FOLDER] [--simulstreaming FOLDER] [--whisper-live FOLDER]
+        [--speakers NAME ...] [--peers 1] [--whisper-streaming FOLDER] [--simulstreaming FOLDER] [--whisper-live FOLDER]
 
 Recorded digits are joined into streams: continuous speech and short phrases, each without noise and at 20 and 10 dB.
 Every system hears them live in virtual time (`emission.py`): the clock is the audio, and work takes the CPU seconds it
@@ -10,7 +10,9 @@ used. `outcome.py` defines the figures. Settings of ours that are there for thei
 The peers are other people's programs: a folder is where a clone of one lies, see docs/benchmarks.md. One that is not
 given or cannot run is stated as not measured.
 
-Writes streaming.md, streaming.png and streaming.json to `benchmarks/results/`.
+`--speakers` is for weights that were trained without them: then all their takes are heard, and nobody else's.
+
+Writes streaming.md, streaming.png and streaming.json to `benchmarks/results/`, with `--speakers` streaming_strangers.*.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from benchmarks.conditions import Condition, conditions
 from benchmarks.contestants import PROGRAMS, Contestant, ours, peers
 from benchmarks.heat import Result
 from benchmarks.plot import plot_tradeoff
+from benchmarks.speech import EVERYONE, SPEAKERS, Cast, strangers
 from benchmarks.streaming_table import describe, entries, raw
 
 
@@ -43,6 +46,8 @@ class Options:
     model: str
     seed: int
     peers: float
+    speakers: tuple[str, ...] = ()
+    """Those whom the weights have never heard; empty for everyone."""
     whisper_streaming: Path | None = None
     simulstreaming: Path | None = None
     whisper_live: Path | None = None
@@ -56,24 +61,37 @@ class Options:
     def command(self) -> str:
         """What to type to do it again."""
         given = [f"--{name} FOLDER" for name, folder in self.folders.items() if folder is not None]
+        model = "FOLDER" if Path(self.model).is_dir() else self.model
         command = (
             f"python -m benchmarks.streaming --minutes {self.minutes:g} --processes {self.processes} "
-            f"--model {self.model} --seed {self.seed} --peers {self.peers:g}"
+            f"--model {model} --seed {self.seed} --peers {self.peers:g}"
         )
-        return " ".join([command, *given])
+        speakers = [f"--speakers {' '.join(self.speakers)}"] if self.speakers else []
+        return " ".join([command, *speakers, *given])
+
+    @property
+    def cast(self) -> Cast:
+        """Who is heard. Raises ValueError for a speaker who is not there."""
+        return strangers(self.speakers) if self.speakers else EVERYONE
+
+    @property
+    def results(self) -> str:
+        """Name of the files."""
+        return "streaming_strangers" if self.speakers else "streaming"
 
 
 def main() -> None:
     """Measure, print and write."""
     options = parse()
     where = machine.describe()
-    found = entries(compare(options, [*peers(options.folders, options.peers), *ours(options.model)]))
-    table = describe(options.command, options.model, where, found)
-    machine.write("streaming.md", table)
+    everyone: list[Contestant] = [*peers(options.folders, options.peers, options.model), *ours(options.model)]
+    found = entries(compare(options, everyone))
+    table = describe(options.command, options.model, where, found, cast=options.cast, picture=f"{options.results}.png")
+    machine.write(f"{options.results}.md", table)
     figures = {"machine": where, "command": options.command, "systems": [raw(entry) for entry in found]}
-    machine.write("streaming.json", json.dumps(figures, indent=1) + "\n")
+    machine.write(f"{options.results}.json", json.dumps(figures, indent=1) + "\n")
     points = {entry.name: entry.point for entry in found if entry.point is not None}
-    plot_tradeoff(points, machine.RESULTS / "streaming.png")
+    plot_tradeoff(points, machine.RESULTS / f"{options.results}.png")
     print(table)
 
 
@@ -89,13 +107,15 @@ def parse() -> Options:
     )
     for name in PROGRAMS:
         parser.add_argument(f"--{name}", type=Path, metavar="FOLDER", help="where a clone of it lies")
-    return Options(**vars(parser.parse_args()))
+    parser.add_argument("--speakers", nargs="+", choices=SPEAKERS, default=(), help="whom the weights never heard")
+    given = vars(parser.parse_args())
+    return Options(**{**given, "speakers": tuple(given["speakers"])})
 
 
 def compare(options: Options, contestants: list[Contestant]) -> list[Result]:
     """Let everyone hear every stream that is meant for it, and show how far it is."""
     shares = {contestant.share for contestant in contestants}
-    streams = {share: conditions(options.minutes * share, options.seed) for share in shares}
+    streams = {share: conditions(options.minutes * share, options.seed, options.cast) for share in shares}
     everything = [stream for some in streams.values() for stream in some]
     with tempfile.TemporaryDirectory() as folder, processes(options.processes) as pool:
         print(f"offline: {len(everything)} streams, {options.minutes * sum(shares):g} minutes …", flush=True)

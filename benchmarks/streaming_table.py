@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from benchmarks import speech
@@ -13,6 +14,7 @@ from benchmarks.figures import Figures, Interval, Spread, summarise
 from benchmarks.heat import Result
 from benchmarks.offline import SETTINGS
 from benchmarks.outcome import Outcome
+from benchmarks.speech import Cast
 from streamer.config import EndpointConfig
 
 
@@ -72,6 +74,7 @@ def raw(one: Entry) -> dict[str, Any]:
             "seconds": outcome.seconds,
             "blocks": [asdict(block) for block in outcome.blocks],
             "lost": outcome.lost,
+            "dropped": outcome.dropped,
             "doubled": outcome.doubled,
         }
         for outcome in one.outcomes
@@ -81,8 +84,16 @@ def raw(one: Entry) -> dict[str, Any]:
     return {"name": one.name, "settings": one.settings, **sums, "streams": streams}
 
 
-def describe(command: str, model: str, where: str, found: Sequence[Entry]) -> str:
-    """Write the report."""
+def describe(
+    command: str,
+    model: str,
+    where: str,
+    found: Sequence[Entry],
+    *,
+    cast: Cast = speech.EVERYONE,
+    picture: str = "streaming.png",
+) -> str:
+    """Write the report; cast: who spoke; picture: file name of the plot."""
     measured = [one for one in found if one.all is not None]
     missing = [one for one in found if one.all is None]
     noise = "\n".join(f"| {one.name} | {_noise(one)} |" for one in measured)
@@ -91,13 +102,13 @@ def describe(command: str, model: str, where: str, found: Sequence[Entry]) -> st
 
 `{command}`
 
-Weights: {model}, the same for all. Speech: {speech.source()}{_heard(model)}; {longest.minutes:.0f} minutes, half \
-continuous, half short phrases, a third each without noise, with pink noise at 20 dB and at 10 dB. Machine: {where}. \
-Times are virtual: the clock is the audio, and work takes the CPU seconds of one thread. "Unaware" is without the cost \
-of the work. All delays are from the true end of the word; the time to final contains the hangover \
-({EndpointConfig().hangover_ms} ms for ours). `benchmarks/outcome.py` defines every figure.
+Weights: {Path(model).name}, the same for all. Speech: {speech.source(cast)}{_heard(model, cast)}; \
+{longest.minutes:.0f} minutes, half continuous, half short phrases, a third each without noise, with pink noise at \
+20 dB and at 10 dB. Machine: {where}. Times are virtual: the clock is the audio, and work takes the CPU seconds of one \
+thread. "Unaware" is without the cost of the work. All delays are from the true end of the word; the time to final \
+contains the hangover ({EndpointConfig().hangover_ms} ms for ours). `benchmarks/outcome.py` defines every figure.
 
-![Commit delay against word error rate](streaming.png)
+![Commit delay against word error rate]({picture})
 
 ## Right, and stable
 
@@ -105,8 +116,8 @@ Offline is {SETTINGS}. "More errors" is the relative difference of the two word 
 "differs" is the word error rate against the offline text. In square brackets: 95 % intervals.
 
 | system | minutes | word error rate | more errors than offline | differs | words rewritten | taken back per word \
-| lost an hour | doubled an hour |
-|---|---|---|---|---|---|---|---|---|
+| lost an hour | of these shown before | doubled an hour |
+|---|---|---|---|---|---|---|---|---|---|
 {_rows(measured, _accuracy)}
 
 ## Soon
@@ -145,8 +156,10 @@ Per second of audio, pauses included.
 {_absent(missing)}"""
 
 
-def _heard(model: str) -> str:
+def _heard(model: str, cast: Cast) -> str:
     """Say what the weights know of the speakers."""
+    if cast != speech.EVERYONE:
+        return " (left out when these weights were trained)"
     if model != "demo" or not speech.RECORDINGS.is_dir():
         return ""
     return " (the weights were trained on other takes, 5 to 49, of all four speakers; no speaker is new to them)"
@@ -166,6 +179,7 @@ def _accuracy(figures: Figures) -> str:
             str(figures.rewrites),
             f"{figures.erasure:.3f}",
             f"{figures.lost:.1f}",
+            "–" if figures.shown is None else str(figures.dropped),
             f"{figures.doubled:.1f}",
         )
     )

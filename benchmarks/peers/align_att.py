@@ -31,7 +31,7 @@ class AlignAtt:
     folder: a clone of ufal/SimulStreaming. work: where the weights in openai's layout go.
     vac: with the program's voice activity controller, in its own pieces of 0.04 s.
     audio: seconds of audio it keeps, if not its default.
-    Raises NotMeasured if it cannot run here.
+    model: whose weights, as `checkpoint_folder` takes it. Raises NotMeasured if it cannot run here.
     """
 
     def __init__(
@@ -42,14 +42,15 @@ class AlignAtt:
         vac: bool = False,
         finish: bool = False,
         audio: float | None = None,
+        model: str = "demo",
     ) -> None:
         changes = (" + VAC" if vac else "", f", {audio:g} s of audio" if audio else "", " + finish()" if finish else "")
         self.name = NAME + "".join(changes)
         program = find(self.name, "simulstreaming_whisper", folder)
         with loading(self.name), silero(self.name) if vac else nullcontext():
             whisper, main = import_module(WHISPER), import_module(MAIN)
-            weights = write_openai(work, MODEL, whisper)
-            register_openai(weights, whisper)
+            weights = write_openai(work, MODEL, whisper, model)
+            register_openai(weights, whisper, model)
             options = _options(program, main, weights, vac=vac, audio=audio)
             asr, online = main.asr_factory(options, program.simul_asr_factory)
             asr.warmup(torch.zeros(SAMPLE_RATE))  # as its simulation does it

@@ -31,17 +31,24 @@ class LocalAgreement:
 
     folder: a clone of ufal/whisper_streaming. work: where the converted weights go.
     vac: with the program's voice activity controller, in its own pieces of 0.04 s.
-    Raises NotMeasured if it cannot run here.
+    model: whose weights, as `checkpoint_folder` takes it. Raises NotMeasured if it cannot run here.
     """
 
     def __init__(
-        self, folder: Path | None, work: Path, *, vac: bool = False, finish: bool = False, precision: str = PRECISION
+        self,
+        folder: Path | None,
+        work: Path,
+        *,
+        vac: bool = False,
+        finish: bool = False,
+        precision: str = PRECISION,
+        model: str = "demo",
     ) -> None:
         self.name = f"{NAME}{' + VAC' if vac else ''}{' + finish()' if finish else ''}"
         program = find(self.name, "whisper_online", folder)
         with loading(self.name):
             options = _defaults(program)
-            asr = _load(program, write_ctranslate2(work), precision)
+            asr = _load(program, write_ctranslate2(work, model), precision)
             online = _processor(program, asr, options, self.name, vac=vac)
             asr.transcribe(np.zeros(SAMPLE_RATE, np.float32))  # warm, as its simulation does it
         self._updates = Calls(asr, "transcribe")

@@ -30,16 +30,16 @@ class RepeatRule:
 
     folder: the one that holds the package `whisper_live`. work: where the converted weights go.
     vad: with faster-whisper's filter of speech, as the program's client asks for by default.
-    Raises NotMeasured if it cannot run here.
+    model: whose weights, as `checkpoint_folder` takes it. Raises NotMeasured if it cannot run here.
     """
 
-    def __init__(self, folder: Path | None, work: Path, *, vad: bool = True) -> None:
+    def __init__(self, folder: Path | None, work: Path, *, vad: bool = True, model: str = "demo") -> None:
         self.name = NAME if vad else f"{NAME} without VAD"
         backend = find(self.name, "whisper_live.backend.faster_whisper_backend", folder)
         self._vad = vad
         with loading(self.name):
             self._base, package = import_module("whisper_live.backend.base"), import_module("whisper_live")
-            self._class = _driven(backend, write_ctranslate2(work))
+            self._class = _driven(backend, write_ctranslate2(work, model))
             silence = Speech(np.zeros(SAMPLE_RATE, np.float32), ())
             connection = self._connect(Stage(StreamClock(silence)))
             connection.use_vad = False  # or silence would not reach the model

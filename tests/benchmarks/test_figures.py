@@ -21,6 +21,7 @@ OUTCOME = Outcome(
     rewrites=0,
     erased=50,
     lost=("one at 1.0 s",),
+    dropped=(),
     doubled=(),
     lateness=0.2,
     busy=90.0,

@@ -77,6 +77,30 @@ def test_a_word_is_lost_only_if_the_offline_result_has_it_and_nothing_stands_in_
     assert judge(spoken, said(4.0, "one three four"), offline="one three four").lost == ()
 
 
+def test_a_lost_word_was_dropped_if_it_had_been_shown():
+    spoken = speech("one two three")
+
+    found = judge(spoken, said(2.0, "one", shown="two"), said(3.0, "three"))
+    assert found.lost == found.dropped == ("two at 1.0 s",)
+    assert judge(spoken, said(2.0, "one", shown="nine"), said(3.0, "three")).dropped == ()
+    assert judge(spoken, said(2.0, "one", shown="two"), said(3.0, "two three")).dropped == ()
+
+
+@pytest.mark.parametrize(("shown", "dropped"), [("nine", 0), ("nine nine", 1), ("one nine", 0)])
+def test_of_equal_words_in_a_row_one_was_dropped_only_if_so_many_were_shown_at_once(shown, dropped):
+    messages = said(2.0, "one", shown="nine"), said(3.0, "", shown=shown), said(4.0, "nine two")
+    found = judge(speech("one nine nine two"), *messages)
+
+    assert len(found.lost) == 1
+    assert len(found.dropped) == dropped
+
+
+def test_a_committed_word_of_a_run_counts_with_those_that_are_shown_after_it():
+    found = judge(speech("nine nine two"), said(2.0, "nine", shown="nine"), said(3.0, "two"))
+
+    assert len(found.dropped) == 1
+
+
 def test_a_word_is_doubled_only_if_it_stands_beside_itself_and_the_offline_result_has_none_too_many():
     spoken = speech("one two three")
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from benchmarks.speech import MONOLOGUE, PHRASES, RECORDINGS, Speech, speak
+from benchmarks.speech import MONOLOGUE, PHRASES, RECORDINGS, Speech, speak, strangers
 from model.types import SAMPLE_RATE
 
 pytestmark = pytest.mark.skipif(
@@ -38,6 +38,15 @@ def test_the_same_seed_gives_the_same_speech(phrases):
 
     assert np.array_equal(again.samples, phrases.samples)
     assert again.words == phrases.words != other.words
+
+
+def test_strangers_are_heard_with_all_their_takes_and_nobody_else():
+    cast = strangers(["george", "nicolas"])
+
+    assert (cast.speakers, len(cast.takes)) == (("george", "nicolas"), 50)
+    assert not np.array_equal(speak(5, seed=3, cast=cast).samples, speak(5, seed=3).samples)
+    with pytest.raises(ValueError, match=r"speakers must be some of george, .*, got jfk"):
+        strangers(["george", "jfk"])
 
 
 def test_phrases_pause_longer_than_the_hangover_and_monologues_do_not():

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from benchmarks.conditions import CONTINUOUS, PAUSED, Condition
 from benchmarks.heat import Result
 from benchmarks.outcome import Block, Delay, Outcome
+from benchmarks.speech import RECORDINGS, strangers
 from benchmarks.streaming_table import describe, entries, raw
 
 
@@ -34,6 +35,7 @@ def outcome(style: str, snr: float | None, delay: float) -> Outcome:
         rewrites=0,
         erased=5,
         lost=(),
+        dropped=(),
         doubled=(),
         lateness=0.2,
         busy=6.0,
@@ -70,6 +72,14 @@ def test_a_system_that_failed_on_one_stream_is_not_measured_and_the_report_says_
     report = describe("make it so", "demo", "a machine", found)
     assert "- theirs: its code is not here." in report
     assert "| theirs |" not in report
+
+
+def test_the_report_says_who_spoke_and_that_they_were_left_out():
+    report = describe("make it so", "/models/fold", "a machine", entries(results()[:1]), cast=strangers(["george"]))
+
+    assert "Weights: fold," in report
+    if RECORDINGS.is_dir():
+        assert "all 50 takes of george of the Free Spoken Digit Dataset (left out when these weights were" in report
 
 
 def test_every_row_has_as_many_cells_as_its_table():
