@@ -22,7 +22,7 @@ from benchmarks.engines_ggml import write_ggml
 from benchmarks.engines_report import Cell, plot, report
 from benchmarks.engines_turns import EngineProcess
 from benchmarks.engines_work import Work
-from model.hub import demo_folder
+from model.files.hub import demo_folder
 from model.types import SAMPLE_RATE
 from model.vocabulary import Vocabulary
 

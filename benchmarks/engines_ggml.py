@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from model.spectrogram import mel_filters
+from model.audio.spectrogram import mel_filters
 from model.vocabulary import token_bytes
 from model.whisper import WhisperForConditionalGeneration
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks.engines_work import Work
-from model.encode import MARGIN_FRAMES, STEP_FRAMES
+from model.decoding.encode import MARGIN_FRAMES, STEP_FRAMES
 from model.types import HOP, Samples
 from model.vocabulary import Vocabulary
 

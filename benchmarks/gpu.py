@@ -24,8 +24,8 @@ from benchmarks import gpu_report, machine
 from benchmarks.gpu_measure import Bench, Update, Updates, encoder_seconds, step_seconds
 from benchmarks.gpu_network import SHAPES, Shape, build
 from benchmarks.gpu_plot import plot_gpu
+from model.decoding.graphs import GraphCapture, Stepping
 from model.device import Precision
-from model.graphs import GraphCapture, Stepping
 
 UNAVAILABLE = 69
 """EX_UNAVAILABLE of sysexits.h."""

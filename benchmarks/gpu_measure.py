@@ -13,10 +13,10 @@ import torch
 from benchmarks.engines_work import spoil
 from benchmarks.gpu_network import EOT, HEAD, Shape, decoder_of
 from model.align import align_tokens
-from model.decode import BatchDecoder
-from model.encode import Encoded, WindowEncoder
-from model.graphs import Stepping, StepSource
-from model.rows import Decoded, DecodeRow, Row
+from model.decoding.decode import BatchDecoder
+from model.decoding.encode import Encoded, WindowEncoder
+from model.decoding.graphs import Stepping, StepSource
+from model.decoding.rows import Decoded, DecodeRow, Row
 from model.types import HOP, SAMPLE_RATE, DecodeRequest
 from model.whisper import WhisperForConditionalGeneration
 

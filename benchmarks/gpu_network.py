@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 
 from model.config import WhisperConfig
-from model.decode import BatchDecoder
+from model.decoding.decode import BatchDecoder
+from model.decoding.graphs import Stepping
 from model.device import Precision
-from model.graphs import Stepping
 from model.quantization import prepare
 from model.rules import LogitRules
 from model.whisper import WhisperForConditionalGeneration, sinusoids

@@ -26,9 +26,9 @@ import model
 from benchmarks import machine, speech
 from benchmarks.plot import plot_bars
 from benchmarks.race import FASTER_WHISPER, OURS, TRANSFORMERS, Outcome, Transcriber, race, speed
-from model.hub import demo_folder
+from model.files.hub import demo_folder
+from model.text.word_errors import word_errors
 from model.types import SAMPLE_RATE, Samples
-from model.word_errors import word_errors
 
 STYLE = speech.Style(words=(4, 14), gap=(0.1, 0.5), pause=(0.6, 2.5))
 

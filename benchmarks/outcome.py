@@ -26,8 +26,8 @@ from benchmarks.emission import Emission, Run
 from benchmarks.pairing import Gap, gaps, pair_words
 from benchmarks.showing import Sight, dropped, follow
 from benchmarks.speech import Speech, SpokenWord
+from model.text.word_errors import word_errors
 from model.types import SAMPLE_RATE
-from model.word_errors import word_errors
 
 BLOCK_SECONDS = 30.0
 """Errors within one window depend on each other: this much speech is drawn together for intervals."""

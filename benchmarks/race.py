@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.speech import Speech
+from model.text.word_errors import word_errors
 from model.types import SAMPLE_RATE, Samples
-from model.word_errors import word_errors
 
 OURS, TRANSFORMERS, FASTER_WHISPER = "streamer", "transformers", "faster-whisper"
 Transcriber = Callable[[Samples], list[str]]

@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from model.cache import DecoderCache
 from model.config import WhisperConfig
-from model.decoder import WhisperDecoder
-from model.labels import token_loss
-from model.language_head import LanguageHead
-from model.outputs import BaseModelOutput, CausalLMOutputWithCrossAttentions
+from model.layers.cache import DecoderCache
+from model.layers.decoder import WhisperDecoder
+from model.layers.labels import token_loss
+from model.layers.outputs import BaseModelOutput, CausalLMOutputWithCrossAttentions
+from model.networks.language_head import LanguageHead
 
 
 class WhisperDecoderOnly(nn.Module):

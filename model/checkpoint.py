@@ -10,15 +10,16 @@ from typing import Any
 
 import torch
 
-from model import loading, weights
 from model.config import ModelError, WhisperConfig
 from model.device import choose_device, choose_precision, default_threads
 from model.features import WhisperFeatureExtractor
+from model.files import weights
+from model.files.hub import Source, demo_folder, resolve
+from model.files.stored import StoredTensor, as_stored
 from model.generation import derivation
 from model.generation_config import GenerationConfig
-from model.hub import Source, demo_folder, resolve
+from model.networks import loading
 from model.quantization import is_worth_int8, prepare
-from model.stored import StoredTensor, as_stored
 from model.types import ModelCard, Task
 from model.vocabulary import Vocabulary
 from model.whisper import WhisperForConditionalGeneration

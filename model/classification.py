@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.config import WhisperConfig
-from model.encoder import WhisperEncoder
-from model.outputs import BaseModelOutput, SequenceClassifierOutput, as_encoder_output
-from model.pretrained import PretrainedNetwork
+from model.layers.encoder import WhisperEncoder
+from model.layers.outputs import BaseModelOutput, SequenceClassifierOutput, as_encoder_output
+from model.networks.pretrained import PretrainedNetwork
 
 
 class WhisperForAudioClassification(PretrainedNetwork):

@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Self
 
 from model.config_rules import NULLABLE, check, checked
 from model.errors import ModelError
-from model.hub import resolve
-from model.json_file import read_json
+from model.files.hub import resolve
+from model.files.json_file import read_json
 
 __all__ = ("ModelError", "WhisperConfig")
 

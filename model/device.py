@@ -8,7 +8,7 @@ from enum import StrEnum
 import torch
 
 from model.config import ModelError
-from model.int8 import int8_obstacle
+from model.layers.int8 import int8_obstacle
 
 
 class Precision(StrEnum):

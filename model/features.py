@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.audio_padding import cut_rows, fill_rows, mono_rows, rectangle, standardize
+from model.audio.audio_padding import cut_rows, fill_rows, mono_rows, rectangle, standardize
+from model.audio.spectrogram import N_FFT, log_mel_spectrogram, mel_filters, normalize
 from model.batch import TENSORS, BatchFeature
 from model.config import ModelError
-from model.hub import OPTIONS, resolve_files
-from model.json_file import read_json
-from model.spectrogram import N_FFT, log_mel_spectrogram, mel_filters, normalize
-from model.token_padding import Padding
+from model.files.hub import OPTIONS, resolve_files
+from model.files.json_file import read_json
+from model.text.token_padding import Padding
 from model.types import HOP, SAMPLE_RATE, Samples
 
 FILE = "preprocessor_config.json"

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from model.config import ModelError
+from model.files.json_file import read_json
 from model.generation import checks
 from model.generation.fields import GenerationFields, WhisperFields
-from model.json_file import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class GenerationConfig(GenerationFields, WhisperFields):
         if not path.is_file():
             if Path(pretrained_model_name).is_dir():
                 raise ModelError(f"there is no {name} in {path.parent}")
-            from model.hub_client import find_file  # noqa: PLC0415  # slow to import
+            from model.files.hub_client import find_file  # noqa: PLC0415  # slow to import
 
             path = find_file(
                 str(pretrained_model_name), name, subfolder=subfolder or None, cache_dir=cache_dir,

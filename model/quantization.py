@@ -3,9 +3,9 @@
 Theory of operation. `prepare` walks over the layers once, and each linear layer is quantised and its float weight
 released before the next is looked at, so that what a network takes at most is its weights once and one layer more.
 Quantised are the linear layers of encoder and decoder, the keys and values of the audio among them, the encoder's
-second convolution, and, by `model.head.VocabularyHead`, the product with the vocabulary; the token embedding stays as
-it is, to be looked up. What is left (layer norms, positions, biases, the first convolution, which hears the log-mel
-itself) is a thousandth of the work and kept in float32. On processors that multiply bfloat16 in tiles (AMX) the
+second convolution, and, by `model.layers.head.VocabularyHead`, the product with the vocabulary; the token embedding
+stays as it is, to be looked up. What is left (layer norms, positions, biases, the first convolution, which hears the
+log-mel itself) is a thousandth of the work and kept in float32. On processors that multiply bfloat16 in tiles (AMX) the
 encoder's attention is computed in that type: its rounding is smaller than that of the numbers it is given.
 
 `torch.ao.quantization` does the like with one scale for all rows; it is deprecated, and what one stream said would
@@ -20,14 +20,14 @@ from typing import cast
 import torch
 from torch import nn
 
-from model.attention import WhisperAttention
-from model.decoder_layer import WhisperDecoderLayer
 from model.device import Precision
-from model.encoder import WhisperEncoderLayer
-from model.fusion import fuse
-from model.head import VocabularyHead
-from model.int8 import Int8Linear
-from model.stem import Int8Convolution
+from model.layers.attention import WhisperAttention
+from model.layers.decoder_layer import WhisperDecoderLayer
+from model.layers.encoder import WhisperEncoderLayer
+from model.layers.fusion import fuse
+from model.layers.head import VocabularyHead
+from model.layers.int8 import Int8Linear
+from model.layers.stem import Int8Convolution
 from model.whisper import WhisperForConditionalGeneration
 
 WORTH_IT = 4_000_000

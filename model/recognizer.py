@@ -14,17 +14,17 @@ from typing import Self
 
 import numpy as np
 
-from model.attempts import Job, Planner
 from model.checkpoint import Checkpoint, load_for_recognition
 from model.config import ModelError
-from model.decode import BatchDecoder
-from model.encode import Encoded, WindowEncoder
-from model.guards import Evidence, Guards, Verdict, compression_ratio
-from model.hearing import Heard, Listener
-from model.prompt import PromptBuilder, seconds_after
-from model.rows import Decoded, DecodeRow
+from model.decoding.attempts import Job, Planner
+from model.decoding.decode import BatchDecoder
+from model.decoding.encode import Encoded, WindowEncoder
+from model.decoding.guards import Evidence, Guards, Verdict, compression_ratio
+from model.decoding.hearing import Heard, Listener
+from model.decoding.prompt import PromptBuilder, seconds_after
+from model.decoding.rows import Decoded, DecodeRow
+from model.decoding.segments import SegmentBuilder
 from model.rules import LogitRules
-from model.segments import SegmentBuilder
 from model.types import HOP, SAMPLE_RATE, WINDOW_SAMPLES, DecodeRequest, DecodeStatistics, Hypothesis, ModelCard
 
 

@@ -14,16 +14,16 @@ from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 
 from model.config import ModelError
-from model.json_file import read_json
-from model.languages import SPACELESS, language_code
-from model.text_decoding import TextDecoder
-from model.text_encoding import NO_LIMIT, TextEncoder
-from model.token_padding import checked_side
-from model.token_table import NAMED_TOKENS, Token
-from model.tokenizer_files import gather, read_files, save_files, save_vocabulary_files
+from model.files.json_file import read_json
+from model.text.decoding import TextDecoder
+from model.text.encoding import NO_LIMIT, TextEncoder
+from model.text.languages import SPACELESS, language_code
+from model.text.token_padding import checked_side
+from model.text.token_table import NAMED_TOKENS, Token
+from model.text.tokenizer_files import gather, read_files, save_files, save_vocabulary_files
+from model.text.words import Unit, split_words
 from model.types import Task
 from model.vocabulary import TIMESTAMPS, token_bytes
-from model.words import Unit, split_words
 
 END = "<|endoftext|>"
 

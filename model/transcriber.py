@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import Checkpoint, load_for_recognition
+from model.decoding.token_words import WordReader
 from model.errors import ModelError
-from model.token_words import WordReader
 from model.types import HOP, SAMPLE_RATE, Samples, Task, Transcription
 
 Progress = Callable[[Sequence[int]], None]

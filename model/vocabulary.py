@@ -13,10 +13,10 @@ from typing import Self
 from tokenizers import AddedToken, Tokenizer
 
 from model.config import ModelError
-from model.languages import LANGUAGES, SPACELESS
+from model.text.languages import LANGUAGES, SPACELESS
+from model.text.vocabulary_files import VocabularyFiles
+from model.text.words import Unit, split_words
 from model.types import Task
-from model.vocabulary_files import VocabularyFiles
-from model.words import Unit, split_words
 
 TIMESTAMPS = 1501
 """<|0.00|> to <|30.00|> in steps of 20 ms."""

@@ -12,19 +12,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from model.cache import DecoderCache
+from model.audio.spec_augment import mask_features
 from model.config import WhisperConfig
-from model.decoder import WhisperDecoder
-from model.decoder_layer import WhisperDecoderLayer
-from model.encoder import WhisperEncoder, WhisperEncoderLayer, sinusoids
 from model.generation.whisper import WhisperGeneration
-from model.head import VocabularyHead
-from model.labels import shift_right, token_loss
-from model.language_head import LanguageHead
-from model.outputs import BaseModelOutput, Seq2SeqLMOutput, Seq2SeqModelOutput, as_encoder_output
-from model.pretrained import PretrainedNetwork
-from model.pretrained_base import HEAD
-from model.spec_augment import mask_features
+from model.layers.cache import DecoderCache
+from model.layers.decoder import WhisperDecoder
+from model.layers.decoder_layer import WhisperDecoderLayer
+from model.layers.encoder import WhisperEncoder, WhisperEncoderLayer, sinusoids
+from model.layers.head import VocabularyHead
+from model.layers.labels import shift_right, token_loss
+from model.layers.outputs import BaseModelOutput, Seq2SeqLMOutput, Seq2SeqModelOutput, as_encoder_output
+from model.networks.base import HEAD
+from model.networks.language_head import LanguageHead
+from model.networks.pretrained import PretrainedNetwork
 
 __all__ = (
     "WhisperDecoder", "WhisperDecoderLayer", "WhisperEncoder", "WhisperEncoderLayer", "WhisperForConditionalGeneration",

@@ -14,7 +14,7 @@ from tests.rewriting import rewrite_share
 
 LONG = (
     "test_end_to_end.py", "test_outside_clients.py", "test_clients.py", "model/generation/test_long_form.py",
-    "model/test_seed_page.py", "model/test_demo_model.py", "model/test_transcriber.py", "model/test_ragged.py",
+    "model/test_seed_page.py", "model/test_demo_model.py", "model/test_transcriber.py", "model/decoding/test_ragged.py",
     "model/test_recognizer.py", "browser/test_viewing.py", "browser/test_troubles.py", "browser/test_resuming.py",
     "browser/test_parts.py", "browser/test_speaking.py", "streamer/protocols/test_sdks.py", "test_systemd.py",
     "model/generation/test_demo.py", "streamer/test_crowd.py", "benchmarks/test_engines.py", "benchmarks/test_gpu.py",

@@ -12,8 +12,8 @@ import pytest
 import soundfile
 import soxr
 
+from model.text.word_errors import word_errors
 from model.types import SAMPLE_RATE, Samples
-from model.word_errors import word_errors
 
 FOLDER = Path(__file__).parents[2] / "shared" / "data" / "fsdd"
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

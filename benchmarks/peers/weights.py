@@ -19,8 +19,8 @@ import torch
 
 from benchmarks.peers.absent import NotMeasured
 from model import WhisperForConditionalGeneration
-from model.hub import demo_folder
-from model.weights import from_openai
+from model.files.hub import demo_folder
+from model.files.weights import from_openai
 
 
 def checkpoint_folder(model: str) -> Path:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from model.checkpoint import load_checkpoint
+from model.decoding.guards import Guards
 from model.demo.conditions import (
     Change,
     changed,
@@ -36,10 +37,9 @@ from model.demo.noise import KINDS, noise_bank, stretch_of
 from model.demo.train import DEFAULT_DATA
 from model.demo.voices import DIGITS, RATE, SPEAKERS, TEST_TAKES, recorded_clips
 from model.demo.windows import Window
-from model.guards import Guards
 from model.recognizer import WhisperRecognizer
+from model.text.word_errors import word_errors
 from model.types import DecodeRequest, Hypothesis
-from model.word_errors import word_errors
 
 TRUSTING = Guards(no_speech=2.0, log_probability=-1e9, compression=1e9, temperatures=(), partial_temperatures=())
 """Guards that take everything."""

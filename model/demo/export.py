@@ -17,7 +17,7 @@ from torch import Tensor
 
 from model.demo import vocabulary as v
 from model.demo.network import AHEAD_HEADS, small_config
-from model.languages import LANGUAGES
+from model.text.languages import LANGUAGES
 
 HERE = Path(__file__).parent
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.attention import WhisperAttention
 from model.config import WhisperConfig
 from model.demo import vocabulary as v
+from model.layers.attention import WhisperAttention
 from model.whisper import (
     WhisperDecoderLayer,
     WhisperEncoderLayer,

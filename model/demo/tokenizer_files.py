@@ -21,7 +21,7 @@ from tokenizers.processors import TemplateProcessing
 
 from model.demo import vocabulary as v
 from model.demo.export import HERE, write_json
-from model.languages import LANGUAGES
+from model.text.languages import LANGUAGES
 
 
 def read_ranks(path: Path) -> dict[bytes, int]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ModelError, WhisperConfig
+from model.files.json_file import read_json
 from model.generation_config import FILE, GenerationConfig
-from model.json_file import read_json
 from model.vocabulary import Vocabulary
 
 ANNOTATIONS = (

@@ -18,7 +18,7 @@ from model.generation.sampling import drawn
 from model.generation.stopping import ConfidenceCriteria, EosTokenCriteria, StoppingCriteriaList
 from model.generation.tokens import token_ids
 from model.generation_config import GenerationConfig
-from model.outputs import BaseModelOutput
+from model.layers.outputs import BaseModelOutput
 
 
 class Draft(NamedTuple):

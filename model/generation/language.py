@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from model.languages import ALIASES, LANGUAGES
+from model.text.languages import ALIASES, LANGUAGES
 
 
 def language_id(language: str, lang_to_id: Mapping[str, int]) -> int:

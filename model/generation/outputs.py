@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from model.outputs import ModelOutput
+from model.layers.outputs import ModelOutput
 
 if TYPE_CHECKING:
-    from model.cache import DecoderCache
+    from model.layers.cache import DecoderCache
 
 Layers = tuple[Tensor, ...]
 """One tensor of each layer."""

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.cache import DecoderCache
 from model.generation_config import GenerationConfig
-from model.outputs import BaseModelOutput
+from model.layers.cache import DecoderCache
+from model.layers.outputs import BaseModelOutput
 
 
 class Reader:

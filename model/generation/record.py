@@ -9,7 +9,7 @@ from torch import Tensor
 
 from model.generation.outputs import Layers
 from model.generation_config import GenerationConfig
-from model.outputs import BaseModelOutput
+from model.layers.outputs import BaseModelOutput
 
 Steps = tuple[Layers, ...]
 

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.cache import DecoderCache
 from model.generation.assembly import Plan, PrefixFunction, criteria_for, processors_for
 from model.generation.assisted import assisted
 from model.generation.beam import BeamSearch
@@ -28,7 +27,8 @@ from model.generation.record import Record
 from model.generation.sampling import sample
 from model.generation.stopping import Decoding, StoppingCriterion
 from model.generation_config import GenerationConfig
-from model.outputs import BaseModelOutput, as_encoder_output
+from model.layers.cache import DecoderCache
+from model.layers.outputs import BaseModelOutput, as_encoder_output
 
 
 @torch.no_grad()

@@ -33,7 +33,7 @@ from model.generation.stopping import StoppingCriterion
 from model.generation.transition_scores import transition_scores
 from model.generation.windows import AudioWindows
 from model.generation_config import GenerationConfig
-from model.outputs import BaseModelOutput
+from model.layers.outputs import BaseModelOutput
 
 if TYPE_CHECKING:
     from model.whisper import WhisperForConditionalGeneration

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.outputs import BaseModelOutput
+from model.layers.outputs import BaseModelOutput
 
 if TYPE_CHECKING:
     from model.whisper import WhisperForConditionalGeneration

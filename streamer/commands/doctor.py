@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from model.config import ModelError
-from model.hub import resolve
+from model.files.hub import resolve
 from streamer import __version__
 from streamer.capture.portaudio import AudioUnavailable, find_input, load_portaudio
 from streamer.commands.outcome import Exit

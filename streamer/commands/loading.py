@@ -7,7 +7,7 @@ from importlib import import_module, resources
 from pathlib import Path
 from typing import cast
 
-from model.languages import LANGUAGES
+from model.text.languages import LANGUAGES
 from model.types import Recognizer, Transcriber
 from streamer.commands.complaints import complain
 from streamer.config import ModelConfig

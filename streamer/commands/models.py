@@ -6,7 +6,7 @@ from cyclopts import App
 from rich.console import Console
 from rich.table import Table
 
-from model.hub import demo_folder, resolve
+from model.files.hub import demo_folder, resolve
 from streamer.commands.outcome import Exit
 
 models = App(name="models", help="List the models on this machine, fetch one, or say where one is.")
@@ -15,7 +15,7 @@ models = App(name="models", help="List the models on this machine, fetch one, or
 @models.default
 def show() -> int:
     """List the embedded model and the Whisper models in the local hub cache."""
-    from model.hub_client import cached_models  # noqa: PLC0415  # slow to import
+    from model.files.hub_client import cached_models  # noqa: PLC0415  # slow to import
 
     table = Table("name", "folder", box=None)
     table.add_row("demo", str(demo_folder()))

@@ -6,7 +6,7 @@ import json
 from math import ceil
 from typing import assert_never
 
-from model.languages import LANGUAGES
+from model.text.languages import LANGUAGES
 from model.types import HOP, SAMPLE_RATE, Word
 from streamer.core.formats import TranscriptFormat, render
 from streamer.http.transcript import GrowingTranscript, Passage

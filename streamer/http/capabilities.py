@@ -7,7 +7,7 @@ from collections.abc import Callable
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from model.languages import LANGUAGES
+from model.text.languages import LANGUAGES
 from model.types import ModelCard
 from streamer.http.errors import ApiError
 from streamer.http.models import refused

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from model.languages import LANGUAGES
+from model.text.languages import LANGUAGES
 from model.types import ModelCard, Task
 from streamer.core.commands import Configure
 from streamer.http.errors import invalid

@@ -23,7 +23,7 @@ from dataclasses import replace
 from math import inf
 from time import monotonic
 
-from model.choice import best
+from model.decoding.choice import best
 from model.types import DecodeRequest, Hypothesis, Recognizer
 from streamer.recognition.batch import Batch, BatchBound, EngineObserver
 from streamer.recognition.device import Device, DeviceThread, RemoteRecognizer

@@ -15,7 +15,7 @@ class StepMetrics(Collector):
     """Counters of a recognizer that uses graphs; shows nothing of one that does not."""
 
     def __init__(self, read: Callable[[], Mapping[str, int]]) -> None:
-        """read: counts by name as `model.step_counters.StepCounters.values` has them; empty for none."""
+        """read: counts by name as `model.decoding.step_counters.StepCounters.values` has them; empty for none."""
         self._read = read
 
     def collect(self) -> Iterator[CounterMetricFamily]:

@@ -11,7 +11,7 @@ from benchmarks.peers.align_att import AlignAtt
 from benchmarks.peers.local_agreement import LocalAgreement
 from benchmarks.peers.whisper_live import RepeatRule
 from benchmarks.speech import Style, speak
-from model.word_errors import word_errors
+from model.text.word_errors import word_errors
 
 PEERS = os.environ.get("STREAMER_PEERS")
 pytestmark = [

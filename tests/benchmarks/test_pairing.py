@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.pairing import Gap, gaps, pair_words, words_of
-from model.word_errors import word_errors
+from model.text.word_errors import word_errors
 
 texts = st.lists(st.sampled_from("abc"), max_size=12)
 

@@ -4,7 +4,7 @@ import pytest
 from benchmarks import race
 from benchmarks.race import Outcome
 from benchmarks.speech import Speech, SpokenWord
-from model.word_errors import word_errors
+from model.text.word_errors import word_errors
 
 
 def test_errors_are_counted_over_words():

@@ -273,7 +273,7 @@ CASES = (
     Case("A15", "10 s in one message, more than 1 MiB, one sample a message", "served, 1009, served", sizes),
     Case("A16", "NaN, infinity, 1e38 as samples", "`bad_samples`, 1007; 1e38 clipped; nobody else notices", no_numbers),
     Case("A17", "zeros, DC, square wave, noise; long silence", "served; no growth", odd_sound,
-         less="no warning of clipping or DC offset; what the demo model makes of noise is tested in `tests/model/test_guards_on_speech.py`"),
+         less="no warning of clipping or DC offset; what the demo model makes of noise is tested in `tests/model/decoding/test_guards_on_speech.py`"),
     Case("A18", "48 kHz sent as 16 kHz", "served as announced; nothing dropped", threefold_rate,
          less="faster than real time is allowed, so there is no hint that the rate may be wrong"),
     Case("A19", "text within audio, audio in place of text", "`bad_message` 1007, `unexpected_message` 1008", texts_amid_audio),

@@ -32,8 +32,8 @@ from benchmarks import machine
 from benchmarks.speech import Speech, source, speak
 from clients.resuming import connect_resuming
 from clients.resuming_stream import ResumingStream
+from model.text.word_errors import word_errors
 from model.types import SAMPLE_RATE
-from model.word_errors import word_errors
 from streamer.protocols import messages
 from tests.clients.proxy import Proxy, proxied
 from tests.faults.daemon import Subject, started

@@ -9,7 +9,7 @@ import transformers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
 from transformers.initialization import no_init_weights
 
-from model.languages import LANGUAGES
+from model.text.languages import LANGUAGES
 
 SPECIALS = (
     "<|endoftext|>", "<|startoftranscript|>", *(f"<|{code}|>" for code in list(LANGUAGES)[:99]),

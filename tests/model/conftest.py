@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import transformers
 
-from model.hub import demo_folder
+from model.files.hub import demo_folder
 from model.tokenizer import WhisperTokenizer
 from tests.model.checkpoints import random_whisper, save, tiny_tokenizer
 from tests.model.tokenizer_folders import SPELLINGS

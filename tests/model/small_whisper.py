@@ -16,7 +16,7 @@ from model.checkpoint import Checkpoint
 from model.config import WhisperConfig
 from model.features import WhisperFeatureExtractor
 from model.generation.derivation import derive
-from model.languages import LANGUAGES
+from model.text.languages import LANGUAGES
 from model.types import SAMPLE_RATE, Samples
 from model.vocabulary import Vocabulary
 from model.whisper import WhisperForConditionalGeneration, sinusoids

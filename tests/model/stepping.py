@@ -8,13 +8,13 @@ from functools import cache
 import pytest
 import torch
 
-from model import decoder as decoder_module
-from model.cache import DecoderCache
-from model.decode import BatchDecoder
-from model.graphs import WARM_UPS, Replay, Stepping
-from model.rows import Decoded, DecodeRow
+from model.decoding.decode import BatchDecoder
+from model.decoding.graphs import WARM_UPS, Replay, Stepping
+from model.decoding.rows import Decoded, DecodeRow
+from model.decoding.step import DecodeStep
+from model.layers import decoder as decoder_module
+from model.layers.cache import DecoderCache
 from model.rules import LogitRules
-from model.step import DecodeStep
 from model.types import Task
 from tests.model.small_whisper import small_checkpoint, small_tokenizer
 

@@ -6,7 +6,7 @@ import transformers
 
 from model.causal import WhisperForCausalLM
 from model.config import WhisperConfig
-from model.outputs import BaseModelOutput
+from model.layers.outputs import BaseModelOutput
 from tests.model.checkpoints import random_whisper, save
 from tests.model.test_forward import same
 from tests.model.test_whisper import features_for, tokens_for

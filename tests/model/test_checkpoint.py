@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from model.checkpoint import load_checkpoint
 from model.config import ModelError
-from model.hub import demo_folder
+from model.files.hub import demo_folder
 from tests.model.checkpoints import (
     TEXT_TOKENS,
     TINY_VOCABULARY,

@@ -6,7 +6,7 @@ import transformers
 
 from model.classification import WhisperForAudioClassification
 from model.config import WhisperConfig
-from model.outputs import BaseModelOutput
+from model.layers.outputs import BaseModelOutput
 from tests.model.test_forward import same
 
 SIZES = {

@@ -7,9 +7,9 @@ import pytest
 import torch
 import transformers
 
-from model.activations import ACTIVATIONS
 from model.config import ModelError, WhisperConfig
 from model.config_rules import ACTIVATION_NAMES
+from model.layers.activations import ACTIVATIONS
 
 
 def test_fields_and_defaults_are_the_reference_s():

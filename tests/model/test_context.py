@@ -9,12 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.attempts import Planner, Recipe
 from model.checkpoint import Checkpoint, load_checkpoint
-from model.encode import Encoded, WindowEncoder
-from model.guards import Guards
-from model.hub import demo_folder
-from model.prompt import PromptBuilder, token_limit
+from model.decoding.attempts import Planner, Recipe
+from model.decoding.encode import Encoded, WindowEncoder
+from model.decoding.guards import Guards
+from model.decoding.prompt import PromptBuilder, token_limit
+from model.files.hub import demo_folder
 from model.recognizer import WhisperRecognizer
 from model.types import HOP, SAMPLE_RATE, WINDOW_SAMPLES, DecodeRequest, Hypothesis
 from streamer.config import SessionConfig

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.batch_log_mel import BatchLogMel
-from model.graphs import GraphCapture, Stepping
+from model.audio.batch_log_mel import BatchLogMel
+from model.decoding.graphs import GraphCapture, Stepping
+from model.decoding.rows import Row
+from model.decoding.step_counters import Reason
+from model.decoding.tail import run_stretch
 from model.recognizer import WhisperRecognizer
-from model.rows import Row
-from model.step_counters import Reason
-from model.tail import run_stretch
 from tests.model.asking import request
 from tests.model.small_whisper import noise, small_checkpoint
 from tests.model.stepping import TOKENIZER, audio, make, record, row

@@ -13,7 +13,7 @@ from model.checkpoint import load_checkpoint
 from model.demo import vocabulary
 from model.demo.export import contracted, export
 from model.demo.network import DEAF, SILENCE, DemoNetwork
-from model.hub import demo_folder
+from model.files.hub import demo_folder
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from model.hub import demo_folder
+from model.files.hub import demo_folder
 from model.recognizer import WhisperRecognizer
 from model.types import SAMPLE_RATE, DecodeRequest, Word
 from tests.digits import SPEAKERS, WORDS, clip, errors, needs_recordings, say

@@ -4,7 +4,7 @@ import torch
 from model import device
 from model.config import ModelError
 from model.device import Precision, choose_device, choose_precision, default_threads
-from model.int8 import int8_obstacle
+from model.layers.int8 import int8_obstacle
 
 
 def test_an_unknown_device_or_precision_is_named():

@@ -5,9 +5,9 @@ import pytest
 import torch
 import transformers
 
+from model.audio.spectrogram import log_mel_spectrogram, mel_filters, normalize
 from model.config import ModelError
 from model.features import WhisperFeatureExtractor
-from model.spectrogram import log_mel_spectrogram, mel_filters, normalize
 
 
 def recording(seconds, seed=0, loudness=0.1):

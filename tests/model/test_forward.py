@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from model.cache import DecoderCache
 from model.config import WhisperConfig
-from model.outputs import BaseModelOutput, Seq2SeqLMOutput
+from model.layers.cache import DecoderCache
+from model.layers.outputs import BaseModelOutput, Seq2SeqLMOutput
 from model.whisper import WhisperForConditionalGeneration
 from tests.model.checkpoints import random_whisper
 from tests.model.test_whisper import features_for, tokens_for

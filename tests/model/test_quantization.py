@@ -8,8 +8,8 @@ import torch
 from model.checkpoint import load_checkpoint, load_for_recognition
 from model.config import ModelError
 from model.device import Precision
-from model.hub import demo_folder
-from model.int8 import Int8Linear, input_level, int8_obstacle
+from model.files.hub import demo_folder
+from model.layers.int8 import Int8Linear, input_level, int8_obstacle
 from model.quantization import is_worth_int8, prepare
 from model.recognizer import WhisperRecognizer
 from model.types import SAMPLE_RATE, DecodeRequest

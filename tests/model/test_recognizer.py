@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.guards import Guards
-from model.prompt import PromptBuilder
+from model.decoding.guards import Guards
+from model.decoding.prompt import PromptBuilder
 from model.recognizer import WhisperRecognizer
 from model.types import HOP, DecodeRequest, Segment, Task
 from tests.model.asking import CLOSED, DRAFT, OPEN, STAMP, TOKENIZER, request, same, segment, word

@@ -19,7 +19,7 @@ import torch
 import transformers
 
 import model as ours
-from model.hub import demo_folder
+from model.files.hub import demo_folder
 from model.types import SAMPLE_RATE
 
 SPEECH = Path(__file__).parents[2] / "clients" / "demo" / "digits.flac"

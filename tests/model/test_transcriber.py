@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.errors import ModelError
-from model.hub import demo_folder
+from model.files.hub import demo_folder
 from model.transcriber import WhisperTranscriber
 from model.types import SAMPLE_RATE, Task, Transcription, Word
 from tests.digits import errors, needs_recordings, say

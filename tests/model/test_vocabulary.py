@@ -10,8 +10,8 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES as REFERE
 from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE, _combine_tokens_into_words
 
 from model.config import ModelError
-from model.hub import demo_folder
-from model.languages import LANGUAGES, language_code
+from model.files.hub import demo_folder
+from model.text.languages import LANGUAGES, language_code
 from model.types import Task
 from model.vocabulary import Vocabulary
 from tests.model.checkpoints import SPECIALS, TEXT_TOKENS, TINY_VOCABULARY, tiny_tokenizer

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from model.cache import DecoderCache
 from model.checkpoint import load_checkpoint
+from model.layers.cache import DecoderCache
 from tests.model.checkpoints import TINY_VOCABULARY, random_whisper, save
 
 TINY = {"d_model": 384, "encoder_layers": 4, "decoder_layers": 4,

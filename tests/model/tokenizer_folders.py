@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from model.languages import LANGUAGES
+from model.text.languages import LANGUAGES
 from tests.model.checkpoints import TIMESTAMPS, tiny_tokenizer
 
 SPELLINGS = {"colour": "color", "centre": "center", "organised": "organized", "grey": "gray", "theatre": "theater"}

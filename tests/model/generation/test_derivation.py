@@ -7,8 +7,8 @@ import pytest
 import transformers
 
 from model.config import ModelError, WhisperConfig
+from model.files.hub import demo_folder
 from model.generation.derivation import derive, load
-from model.hub import demo_folder
 from model.vocabulary import Vocabulary
 from tests.model.checkpoints import SPECIALS, TEXT_TOKENS, tiny_tokenizer
 

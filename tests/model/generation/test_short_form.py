@@ -8,7 +8,7 @@ import transformers
 from transformers.modeling_outputs import BaseModelOutput as TheirModelOutput
 
 from model.generation_config import GenerationConfig
-from model.outputs import BaseModelOutput
+from model.layers.outputs import BaseModelOutput
 from tests.model.generation.listeners import (
     DE,
     EN,

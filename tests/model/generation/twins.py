@@ -13,7 +13,7 @@ from transformers import GenerationMixin
 from model.config import WhisperConfig
 from model.generation.search import search
 from model.generation_config import GenerationConfig
-from model.outputs import BaseModelOutput
+from model.layers.outputs import BaseModelOutput
 from model.whisper import WhisperForConditionalGeneration
 
 VOCABULARY, START, EOS, PAD = 60, 50, 51, 52

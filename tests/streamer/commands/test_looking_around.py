@@ -10,7 +10,7 @@ import pytest
 from clients.demo.clip import UTTERANCES, choose_clip
 from clients.demo.synthesise import CLIP
 from clients.demo.synthesise import UTTERANCES as SPOKEN
-from model.hub import demo_folder
+from model.files.hub import demo_folder
 from model.types import SAMPLE_RATE
 from streamer.__main__ import run
 from streamer.capture.portaudio import INSTALL, AudioUnavailable

@@ -1,7 +1,7 @@
 from prometheus_client import CollectorRegistry, generate_latest
 
+from model.decoding.step_counters import Reason, StepCounters
 from model.recognizer import WhisperRecognizer
-from model.step_counters import Reason, StepCounters
 from streamer.recognition.step_metrics import StepMetrics
 from tests.model.small_whisper import small_checkpoint
 

@@ -1,0 +1,1 @@
+"""Checkpoints on disk and at the hub: found, read, written."""

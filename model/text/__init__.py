@@ -1,0 +1,1 @@
+"""Tokens and the text they stand for."""
