@@ -238,7 +238,7 @@ def test_a_text_that_would_never_end_is_cut_by_the_length_of_the_audio(monkeypat
     """Earlier where the encoder was shown less than 30 s; then it gets them, and the room that any text needs."""
     endless = unguarded(dynamic=dynamic, drafts=False)
     monkeypatch.setattr(endless._decoder._rules, "_never", torch.tensor([TOKENIZER.eot, TOKENIZER.notimestamps]))
-    monkeypatch.setattr("model.prompt.repetition_limit", lambda request, language: 10**6)
+    monkeypatch.setattr("model.decoding.prompt.repetition_limit", lambda request, language: 10**6)
     (answer,) = endless.transcribe([request(1.0)])
     assert (answer.statistics.tokens, answer.statistics.encoder_positions) == (40, 1500)
     assert answer.statistics.passes == passes
