@@ -58,7 +58,8 @@ class Listener:
         if request.language is not None:
             return [request.language]
         known = list(self._languages) or [self._default]
-        return [code for code in known if code in request.languages] if request.languages else known
+        allowed = set(request.languages)
+        return [code for code in known if code in allowed] if allowed else known
 
     def _judge(self, rows: Sequence[Tensor]) -> list[dict[str, float]]:
         """Return the logit of each language the model knows, for each row."""

@@ -10,6 +10,7 @@ punctuation, or where the speaker paused.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ BREATH_MS = 250
 """A silence this long ends a clause."""
 SENTENCE_ENDS = (".", "?", "!", "…", "。", "？", "！", "؟", "।")
 CLAUSE_ENDS = (*SENTENCE_ENDS, ",", ";", ":", "—", "–", "，", "、", "；", "：", "،", "؛")
+BREAKS = frozenset({"Cc", "Zl", "Zp", "Cs"})
+"""Categories of characters that would break a line, or cannot be written."""
 CLAUSE_CELLS = 14
 """How much less equal two lines may be for the first one to end with a clause."""
 
@@ -94,8 +97,11 @@ def cues(words: Iterable[Word]) -> Iterator[Cue]:
 
 
 def clean(text: str) -> str:
-    """Collapse white space and control characters: a line break inside a cue would end it."""
-    printable = "".join(character if character.isprintable() else " " for character in text)
+    """Collapse white space and control characters: a line break inside a cue would end it.
+
+    Format characters stay: Persian words and emoji are held together and apart by such as U+200C and U+200D.
+    """
+    printable = "".join(" " if unicodedata.category(character) in BREAKS else character for character in text)
     leading = " " if printable[:1] == " " else ""
     return leading + " ".join(printable.split())
 

@@ -135,10 +135,14 @@ class Dialogue:
     def _heed(self, utterance: int) -> None:
         """Let the wish hold that was made before utterance number `utterance` began."""
         wish = self._wishes.take(utterance)
-        if wish is not None:
-            if wish.language != self._topic.language:
-                self._language = LanguageTracker(wish.language)
-            self._topic = Topic(wish.language, wish.languages, wish.task, wish.context)
+        if wish is None:
+            return
+        before, allowed = self.language, wish.languages or self._languages
+        excluded = wish.language is None and before and allowed and before not in allowed
+        if wish.language != self._topic.language or excluded:
+            self._language = LanguageTracker(wish.language)
+        self._topic = Topic(wish.language, wish.languages, wish.task, wish.context)
+        self._change_language(before)
 
     def _change_language(self, before: str) -> None:
         """Forget what was said before a change of language: it would pull the decoder back."""

@@ -67,7 +67,7 @@ def read(fields: Fields, task: Task, card: ModelCard) -> Wishes:
         raise invalid("include", "nothing can be included: log probabilities of tokens are not kept")
     if task not in card.tasks:
         raise invalid("model", f"the model that is loaded, {card.name}, cannot {task}", "unsupported_model")
-    codes = [code(value, "languages", card.languages) for value in several(fields, "languages")]
+    codes = dict.fromkeys(code(value, "languages", card.languages) for value in several(fields, "languages"))
     one = last(fields, "language").strip()
     configure = Configure(
         language=code(one, "language", card.languages) if one and task is Task.TRANSCRIBE else None,

@@ -10,6 +10,8 @@ from streamer.core.commands import Close, ErrorCode, ProtocolError
 
 MAX_HOTWORDS, MAX_HOTWORD_CHARACTERS = 100, 64
 """More than a prompt holds; what does not fit is left out, the first ones first."""
+MAX_LANGUAGES = 100
+"""As many as Whisper has."""
 MAX_QUOTED_CHARACTERS = 80
 """Of a client's own words, when a message to it repeats them."""
 
@@ -57,19 +59,26 @@ def check_length(name: str, value: str, limit: int) -> None:
         raise refuse(f"{name} may have {limit} characters, got {len(value)}")
 
 
+def check_count(name: str, count: int, limit: int) -> None:
+    """Raise ProtocolError for a list that is too long: each stream's questions carry it, and others wait for them."""
+    if count > limit:
+        raise refuse(f"{name} may be {limit} at most, got {count}")
+
+
 def check_languages(language: str | None, languages: Sequence[str], known: Collection[str]) -> None:
     """Raise ProtocolError for a language that is not known, or one that its own allow-list leaves out."""
+    check_count("languages", len(languages), MAX_LANGUAGES)
+    allowed = sorted(known)
     if language is not None:
-        check_choice("language", language, sorted(known))
+        check_choice("language", language, allowed)
     for code in languages:
-        check_choice("languages", code, sorted(known))
+        check_choice("languages", code, allowed)
     if language is not None and languages:
         check_choice("language", language, languages)
 
 
 def check_hotwords(hotwords: Sequence[str]) -> None:
     """Raise ProtocolError for too many words, or too long ones."""
-    if len(hotwords) > MAX_HOTWORDS:
-        raise refuse(f"hotwords may be {MAX_HOTWORDS} at most, got {len(hotwords)}")
+    check_count("hotwords", len(hotwords), MAX_HOTWORDS)
     for word in hotwords:
         check_length("one of hotwords", word, MAX_HOTWORD_CHARACTERS)

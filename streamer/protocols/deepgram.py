@@ -24,6 +24,7 @@ from streamer.core.commands import (
     ProtocolError,
     Stop,
 )
+from streamer.core.endpoint import latest_onset
 from streamer.protocols import deepgram_options
 from streamer.protocols.checks import readable_audio
 from streamer.protocols.deepgram_results import Results, Wanted
@@ -67,6 +68,7 @@ class DeepgramCodec:
             plain=options.plain,
             endpointing=options.endpointing,
             utterance_end=None if gap is None else gap * SAMPLE_RATE // 1_000,
+            onset=latest_onset(house.endpoint),
             vad_events=options.vad_events,
         )
         metadata = {"request_id": self._request, "model_uuid": house.model, "model_info": model}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from model.types import SAMPLE_RATE, Word
 from streamer.core import events
 from streamer.protocols.frames import Frame
-from streamer.protocols.plain import bare
+from streamer.protocols.plain import bare, plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Wanted:
     endpointing: bool = True
     utterance_end: int | None = None
     """Samples."""
+    onset: int = 0
+    """Samples that speech may have been going on for before it is said to have begun."""
     vad_events: bool = False
 
 
@@ -131,15 +133,15 @@ class Results:
         gap, last = self._wanted.utterance_end, self._last_word_end
         if gap is None or last is None or self._held is not None:
             return
-        undecided = min(self._begun.values(), default=self._heard)
+        undecided = min(self._begun.values(), default=self._heard - self._wanted.onset)
         if (undecided if word is None else word) - last >= gap:
             self._last_word_end = None
             yield {"type": "UtteranceEnd", "channel": self._channel, "last_word_end": last / SAMPLE_RATE}
 
     def _result(self, result: Result, *, is_final: bool) -> Frame:
         words = [self._word(word) for word in result.words]
-        plain = self._wanted.plain
-        text = " ".join(word["word"] for word in words) if plain and words else result.text
+        # Not the words' own text put together: "3.14" may be two words, and some languages have no spaces.
+        text = plain(result.text) if self._wanted.plain else result.text
         confidence = sum(word.probability for word in result.words) / len(words) if words else 0.0
         best: Frame = {"transcript": text, "confidence": round(confidence, 4), "words": words}
         if result.language:

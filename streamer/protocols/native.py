@@ -123,7 +123,8 @@ class NativeCodec:
 
     def acknowledge(self, settled: int) -> Iterator[Message]:
         """Say how much was received, and up to where (a sample index) it is decided."""
-        yield text(messages.Ack(self.received, self._offsets.frames(settled)))
+        # A sample may stand for a part of a frame that has not come: at 48 kHz two frames are already the first sample.
+        yield text(messages.Ack(self.received, min(self.received, self._offsets.frames(settled))))
 
     def covered(self, claim: Claim) -> int:
         """Return the sample index up to which a client holds text or knows that there is none."""
@@ -176,7 +177,7 @@ class NativeCodec:
         self._words = start.words
         yield Configure(
             language=start.language,
-            languages=tuple(start.languages),
+            languages=tuple(dict.fromkeys(start.languages)),
             task=Task(start.task),
             context=with_hotwords(start.prompt, start.hotwords),
             partials=start.partials,

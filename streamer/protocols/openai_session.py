@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct
 from streamer.core.audio import MAX_RATE, MIN_RATE
 from streamer.core.commands import Configure
 from streamer.core.hotwords import with_hotwords
+from streamer.protocols.checks import MAX_LANGUAGES
 from streamer.protocols.handshake import HandshakeError, House, language_code
 from streamer.protocols.openai_shapes import (
     DEFAULT_RATE,
@@ -68,7 +69,7 @@ class Settings:
             hangover = EAGERNESS_MS[self.turns.eagerness or "auto"]
         return Configure(
             language=known_language(said.language, house) if said.language else None,
-            languages=tuple(known_language(name, house) for name in said.languages or ()),
+            languages=tuple(dict.fromkeys(known_language(name, house) for name in said.languages or ())),
             context=with_hotwords(said.prompt or "", said.keywords or ()),
             partials=False,
             hangover_ms=hangover,
@@ -173,8 +174,12 @@ def checked_format(given: Format) -> Format:
 
 
 def check_transcription(said: Transcription | None) -> None:
-    """Raise SettingError for a prompt or keywords that are too long."""
+    """Raise SettingError for a prompt or keywords that are too long, or too many languages."""
     said = said or Transcription()
+    count = len(said.languages or ())
+    if count > MAX_LANGUAGES:
+        message = f"languages may be {MAX_LANGUAGES} at most, got {count}"
+        raise SettingError("array_above_max_length", message, "session.audio.input.transcription.languages")
     for name, text in (("prompt", said.prompt or ""), ("keywords", " ".join(said.keywords or ()))):
         if len(text) > MAX_PROMPT_CHARACTERS:
             message = f"{name} may have {MAX_PROMPT_CHARACTERS} characters, got {len(text)}"

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 
 def bare(text: str) -> str:
-    """Return a word without capitals and the punctuation around it; punctuation alone stays as it is."""
-    first = next((index for index, letter in enumerate(text) if letter.isalnum()), 0)
-    last = next((index for index in range(len(text), 0, -1) if text[index - 1].isalnum()), len(text))
+    """Return a word without capitals and the punctuation around it; punctuation alone stays as it is.
+
+    Letters, digits and the marks on them stay: a vowel sign at the end of a word is a mark, and a part of the word.
+    """
+    first = next((index for index, character in enumerate(text) if _belongs(character)), 0)
+    last = next((index for index in range(len(text), 0, -1) if _belongs(text[index - 1])), len(text))
     return text[first:last].lower()
 
 
 def plain(text: str) -> str:
     """Return the bare words of a text, one space between two."""
     return " ".join(bare(word) for word in text.split())
+
+
+def _belongs(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LMN"

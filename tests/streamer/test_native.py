@@ -71,6 +71,7 @@ def test_start_names_languages_to_choose_from_and_words_to_expect() -> None:
         ({"language": "xx"}, "language must be one of de, en, got 'xx'"),
         ({"languages": ["en", "xx"]}, "languages must be one of de, en, got 'xx'"),
         ({"language": "en", "languages": ["de"]}, "language must be one of de, got 'en'"),
+        ({"languages": ["en"] * 101}, "languages may be 100 at most, got 101"),
         ({"hotwords": ["a"] * 101}, "hotwords may be 100 at most, got 101"),
         ({"hotwords": ["b", "a" * 65]}, "one of hotwords may have 64 characters, got 65"),
     ],
@@ -89,6 +90,26 @@ def test_a_model_with_one_language_takes_no_other_and_does_not_translate() -> No
     ]:
         codec = NativeCodec("demo", ("en",), (Task.TRANSCRIBE,))
         assert f"must be one of {allowed}, got" in complaint(codec, json.dumps({"type": "start", **fields})).message
+
+
+def test_a_language_that_is_named_twice_is_one() -> None:
+    message = {"type": "start", "languages": ["en", "de", "en"]}
+
+    [command] = NativeCodec("demo", ("en", "de")).decode(json.dumps(message))
+
+    assert command == Configure(languages=("en", "de"))
+
+
+@pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
+@given(frames=st.integers(0, 200))
+def test_no_more_is_acknowledged_as_decided_than_was_received(rate: int, frames: int) -> None:
+    codec = started(sample_rate=rate, resumable=True)
+    commands = [*codec.decode(bytes(2 * frames)), *codec.decode('{"type":"flush","id":"now"}')]
+
+    [message] = codec.acknowledge(len(audio(commands)))
+    ack = json.loads(message)
+    assert ack["received"] == frames
+    assert frames - rate // SAMPLE_RATE - 1 <= ack["committed"] <= frames
 
 
 def test_ready_names_session_model_and_rate() -> None:

@@ -368,7 +368,7 @@ async def test_a_journal_that_cannot_be_written_is_said_on_every_commit_and_by_r
 @given(st.integers(8_000, 48_000), st.integers(0, 10**9))
 def test_places_of_both_sides_are_one_sample_apart_at_most(rate, frame):
     offsets = Offsets(rate)
-    assert abs(offsets.samples(frame) / SAMPLE_RATE - frame / rate) <= 0.5 / SAMPLE_RATE
+    assert 2 * abs(offsets.samples(frame) * rate - frame * SAMPLE_RATE) <= rate, "half a sample, in whole numbers"
     assert offsets.frames(offsets.samples(frame)) <= frame + max(1, rate // SAMPLE_RATE)
     assert offsets.frames(frame) * SAMPLE_RATE <= frame * rate < (offsets.frames(frame) + 1) * SAMPLE_RATE
 

@@ -134,3 +134,12 @@ def test_a_line_ends_with_a_clause_if_the_other_one_still_fits():
     assert [cue.lines for cue in cues(spoken(text, each_ms=150))] == [
         ("the first clause is here,", "and the second one is longer than it")
     ]
+
+
+def test_what_joins_and_parts_letters_is_no_space_and_what_breaks_lines_is_one():
+    words = spoken("می\u200cخواهم کتاب\u200cها \U0001f468\u200d\U0001f469\u200d\U0001f467 a\x00b c\u2028d")
+
+    [cue] = told(words, [1])
+    assert " ".join(cue.lines).split() == [
+        "می\u200cخواهم", "کتاب\u200cها", "\U0001f468\u200d\U0001f469\u200d\U0001f467", "a", "b", "c", "d"
+    ]  # fmt: skip

@@ -172,6 +172,40 @@ def test_new_wishes_bring_new_languages():
     assert told(player.events) == [("en", ENGLISH), ("de", GERMAN)]
 
 
+def changed(heard: Polyglot, configure: Configure, **options: object) -> tuple[list[DecodeRequest], list[Event]]:
+    """Say two sentences, change the wishes, say two more; return the requests made after the change."""
+    session = new_session(**options)
+    player = Player(session, heard)
+    for chunk in cut(np.concatenate([FIRST, FIRST]), (1600,)):
+        session.receive_audio(chunk)
+        player.settle()
+    before = len(heard.requests)
+    session.reconfigure(configure)
+    player.play(cut(np.concatenate([SECOND, SECOND]), (1600,)))
+    return heard.requests[before:], player.events
+
+
+def test_a_language_that_the_client_changes_to_is_not_prompted_in_the_old_one():
+    after, events = changed(Polyglot(lambda _: ("en", 0.9)), Configure(language="de"), language="en")
+    assert told(events) == [("en", ENGLISH), ("en", ENGLISH), ("de", GERMAN), ("de", GERMAN)]
+    german = [request.prompt for request in after if request.language == "de"]
+    assert german[-1], "German follows German"
+    assert not any(set(prompt) & {1, 2, 3, 4, 5} for prompt in german)
+
+
+def test_the_language_that_was_found_may_be_named_without_losing_what_was_said():
+    after, _ = changed(Polyglot(lambda _: ("en", 0.9)), Configure(language="en"))
+    assert set(after[-1].prompt) & {1, 2, 3, 4, 5}
+
+
+def test_a_language_that_the_client_excludes_is_not_insisted_on():
+    heard = Polyglot(lambda request: ("fr", 0.7) if "fr" in request.languages else ("en", 0.9))
+    after, events = changed(heard, Configure(languages=("fr", "es")), languages=("en", "de"))
+    assert {request.language for request in after} <= {None, "fr"}
+    assert not any(set(request.prompt) & {1, 2, 3, 4, 5} for request in after)
+    assert [language for language, _ in told(events)] == ["en", "en", "fr", "fr"]
+
+
 def test_languages_that_the_model_does_not_have_are_refused_by_name():
     with pytest.raises(ConfigError, match=r"session\.languages must be some of de, en, got 'xx', 'yy'"):
         SessionConfig(languages=("en", "xx", "yy")).check_languages(["en", "de"])

@@ -205,6 +205,16 @@ def test_text_without_punctuation_for_those_who_ask_for_it(query: str, transcrip
     assert alternative["words"][0]["punctuated_word"] == told
 
 
+def test_without_punctuation_interims_and_finals_are_written_alike_and_words_are_not_torn_apart() -> None:
+    told = codec("punctuate=false&interim_results=true")
+    text, pieces = " Pi is 3.14, at 10:30.", (" Pi", " is", " 3", ".14,", " at", " 10", ":30.")
+    words = tuple(word(piece, 2_000, 4_000) for piece in pieces)
+
+    said = [events.Partial(1, text, 2_000, 4_000), events.Commit(1, 1, text, 2_000, 4_000, words)]
+    messages = [json.loads(message) for event in said for message in told.encode(event)]
+    assert [best(message)["transcript"] for message in messages] == ["pi is 3.14 at 10:30"] * 2
+
+
 @pytest.mark.parametrize("size", [2, 333, 3_200, 1_000_000])
 def test_utterances_are_the_finals_up_to_speech_final(size: int) -> None:
     played = stage()
@@ -327,7 +337,7 @@ def gap(milliseconds: int) -> Samples:
 
 
 @pytest.mark.parametrize("slow", [True, False])
-@pytest.mark.parametrize(("milliseconds", "ends"), [(1_200, 2), (900, 0)])
+@pytest.mark.parametrize(("milliseconds", "ends"), [(1_300, 2), (970, 0), (900, 0)])
 def test_an_utterance_end_is_told_once_after_a_gap_between_words(milliseconds: int, ends: int, slow: bool) -> None:
     played = stage("interim_results=true&utterance_end_ms=1000", slow=slow)
     played.say(*chunks(pcm(gap(milliseconds))))
@@ -337,6 +347,14 @@ def test_an_utterance_end_is_told_once_after_a_gap_between_words(milliseconds: i
     assert len(told) == ends
     if told:
         assert told[0] == {"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": pytest.approx(0.3, abs=0.01)}
+
+
+def test_an_utterance_end_waits_for_speech_that_may_have_begun() -> None:
+    """The second word begins 0.97 s after the first, which is known 0.09 s later."""
+    played = stage("interim_results=true&utterance_end_ms=1000")
+
+    played.say(*chunks(pcm(gap(970)), 20))
+    assert played.of("UtteranceEnd") == []
 
 
 def test_an_utterance_end_comes_after_the_final_it_speaks_of() -> None:

@@ -175,6 +175,11 @@ def test_fields_of_newer_clients_are_ignored() -> None:
             "session.audio.input.transcription.language",
         ),
         (
+            {"audio": {"input": {"transcription": {"languages": ["en"] * 101}}}},
+            "array_above_max_length",
+            "session.audio.input.transcription.languages",
+        ),
+        (
             {"audio": {"input": {"transcription": {"prompt": "x" * 2_001}}}},
             "string_above_max_length",
             "session.audio.input.transcription.prompt",
