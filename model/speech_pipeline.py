@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import io
+import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -28,6 +29,9 @@ BEAMS = 5
 """As openai/whisper's command and the reference's pipeline search, unless the checkpoint's configuration says else."""
 
 
+FETCH_TIMEOUT_S = 60.0
+MOST_BYTES = 1 << 30
+"""Of a sound file that is fetched."""
 Recorded: TypeAlias = str | Path | bytes | Samples | Mapping[str, Any]
 """One recording."""
 
@@ -48,9 +52,10 @@ class SpeechRecognitionPipeline:
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """Transcribe one recording, or a list of them one after the other.
 
-        inputs: path or content of a sound file, (n,) samples at the extractor's rate, or a dictionary with them as
-        `raw` or `array` and their `sampling_rate`. return_timestamps: also return `chunks`, the segments with text and
-        `timestamp` (start, end) in seconds; more than 30 s need it. generate_kwargs: arguments of `generate`.
+        inputs: path, address (http, https) or content of a sound file, (n,) samples at the extractor's rate, or a
+        dictionary with them as `raw` or `array` and their `sampling_rate`. return_timestamps: also return `chunks`, the
+        segments with text and `timestamp` (start, end) in seconds; more than 30 s need it. generate_kwargs: arguments
+        of `generate`.
 
         Returns a dictionary with `text`, or a list of them. Raises ValueError for what is no audio, and what `generate`
         raises.
@@ -139,7 +144,7 @@ def _samples(inputs: Recorded, rate: int) -> Samples:
             raise ValueError(f"a dictionary needs raw or array, and sampling_rate, got {sorted(inputs)}")
         given = int(inputs["sampling_rate"])
     elif isinstance(inputs, (str, Path, bytes)):
-        source = io.BytesIO(inputs) if isinstance(inputs, bytes) else Path(inputs)
+        source = _source(inputs)
         audio, given = soundfile.read(source, dtype="float32", always_2d=True)
         audio = audio.mean(axis=1)
     else:
@@ -150,3 +155,14 @@ def _samples(inputs: Recorded, rate: int) -> Samples:
     if samples.ndim != 1:
         raise ValueError(f"audio must be (n,) or (channels, n), got {samples.shape}")
     return samples if given == rate else soxr.resample(samples, given, rate).astype(np.float32)
+
+
+def _source(inputs: str | Path | bytes) -> Path | io.BytesIO:
+    """Return what a sound file is read from. Raises OSError for an address that does not answer, or not in time."""
+    if isinstance(inputs, str) and inputs.startswith(("http://", "https://")):
+        with urllib.request.urlopen(inputs, timeout=FETCH_TIMEOUT_S) as response:  # noqa: S310  # the scheme is checked
+            content = response.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise ValueError(f"{inputs} has more than {MOST_BYTES} bytes: fetch it to a file and give its path")
+        return io.BytesIO(content)
+    return io.BytesIO(inputs) if isinstance(inputs, bytes) else Path(inputs)

@@ -5,6 +5,7 @@ Source: Radford et al. 2022, section 4.5, for the thresholds and temperatures.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -20,8 +21,9 @@ from model.types import HOP, SAMPLE_RATE, Samples, Task, Transcription
 Progress = Callable[[Sequence[int]], None]
 """Called with the sample index up to which each recording is decided."""
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-PROMPT_TOKENS = 220
-"""A longer prompt loses its beginning: half the decoder's positions are for what was said."""
+PROMPT_SHARE = 2
+"""Half of the tokens that earlier text may have are a prompt's at most, where each window is told both: `generate`
+alone would take all of both, and leave the windows no room for what is said in them."""
 SHORTEST = 16 * HOP
 """Samples below which nothing is said: the frames of the shortest vowel."""
 
@@ -126,8 +128,12 @@ class WhisperTranscriber:
         if not self._languages:
             return ["en"] * len(features)
         codes = {token: code for code, token in self._checkpoint.tokenizer.languages.items()}
+        if len(self._languages) == 1:
+            return list(self._languages) * len(features)
+        config = copy.copy(self._network.generation_config)
+        config.lang_to_id = {f"<|{code}|>": token for code, token in self._languages.items()}
         with torch.inference_mode():
-            tokens = self._network.detect_language(features).tolist()
+            tokens = self._network.detect_language(features, generation_config=config).tolist()
         return [codes[token] for token in tokens]
 
     def _options(self, languages: Sequence[str], task: Task, prompt: str) -> dict[str, Any]:
@@ -146,9 +152,14 @@ class WhisperTranscriber:
             options |= {"language": list(languages), "task": str(task)}
         if prompt:
             vocabulary = self._checkpoint.tokenizer
-            tokens = vocabulary.encode(" " + prompt.strip())[-PROMPT_TOKENS:]
+            room = self._checkpoint.config.max_target_positions // 2 - 1
+            most = room // PROMPT_SHARE if self._conditioned else room - 1
+            tokens = vocabulary.encode(" " + prompt.strip())[-most:]
             options["prompt_ids"] = torch.tensor([vocabulary.startofprev, *tokens])
             options["prompt_condition_type"] = "all-segments" if self._conditioned else "first-segment"
+            if self._conditioned:
+                config = options["generation_config"] = copy.copy(self._network.generation_config)
+                config.earlier_tokens = room - len(tokens)  # type: ignore[attr-defined]  # a field of ours
         return options
 
 

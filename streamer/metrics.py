@@ -124,10 +124,13 @@ class Metrics:
         self.audio.inc(samples / SAMPLE_RATE)
         self.taken_in += samples / SAMPLE_RATE
 
-    def opened(self) -> None:
-        """Count a session."""
-        self._sessions_opened.inc()
+    def came(self) -> None:
+        """Count what it takes to let a client in, whatever comes of it."""
         self.taken_in += OPENING_S
+
+    def opened(self) -> None:
+        """Count a session, once however many connections it has."""
+        self._sessions_opened.inc()
 
     def event(self, event: events.Event) -> None:
         """Count what a session says, whether or not a client is there to hear it."""

@@ -75,7 +75,6 @@ class Server:
             config,
             self.metrics,
             sessions=lambda: self.admission.count,
-            waiting=lambda: self.admission.waiting or self.files.waiting,
         )
         self.engine = self.recognition.engine
         self.admission = Admission(

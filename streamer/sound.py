@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +41,7 @@ class Sound:
     def __init__(self, source: Path | BinaryIO) -> None:
         """Open `source`, a path or a binary file that can seek. Raises SoundError; OSError as open() does."""
         try:
-            self._file: Any = ForwardFile(source)
+            self._file: Any = ForwardFile(encoded(source))
         except soundfile.LibsndfileError as error:
             raise SoundError(reason(error)) from error
         self.rate = int(self._file.samplerate)
@@ -83,6 +85,11 @@ class Sound:
             samples = self._resampler.resample_chunk(mono, last=len(mono) < frames)
             if len(samples):
                 yield samples
+
+
+def encoded(source: Path | BinaryIO) -> bytes | Path | BinaryIO:
+    """Return what soundfile opens whatever a file is called: names need not be text, but on Windows they are."""
+    return os.fsencode(source) if isinstance(source, Path) and sys.platform != "win32" else source
 
 
 def reason(error: soundfile.LibsndfileError) -> str:

@@ -89,6 +89,8 @@ class Arguments:
         as_dict = return_dict or token_times or thresholds.log_probability is not None
         config.return_dict_in_generate = as_dict
         unique = bool(_chosen(config, "force_unique_generate_call", force_unique_generate_call))
+        # Rows that are returned as one output are of one window: there is none that others do not have.
+        unique = unique or (is_short and return_dict and not timestamps)
         if return_dict and timestamps and not unique and not return_segments:
             logger.warning("return_dict_in_generate with timestamps returns segments, each with its search's result")
         temperatures = tuple(temperature) if isinstance(temperature, Sequence) else (temperature,)

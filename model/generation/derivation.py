@@ -35,8 +35,13 @@ def derive(config: WhisperConfig, tokenizer: Vocabulary) -> GenerationConfig:
 
 def complete(values: Mapping[str, Any], config: WhisperConfig, tokenizer: Vocabulary) -> GenerationConfig:
     """Build from the contents of the file; what it leaves out is derived. Raises ModelError for a wrong value."""
+    if values.get("_from_model_config"):
+        # Written for a checkpoint without rules of its own: it holds defaults, and those of another vocabulary.
+        return derive(config, tokenizer)
     derived = _derived(config, tokenizer)
     given = {name: value for name, value in values.items() if value is not None or name not in derived}
+    if given.get("alignment_heads") == []:
+        del given["alignment_heads"]  # without any, words have no times
     # The file has them null or missing to suppress nothing.
     given = {name: [] for name in LIST_FIELDS} | given
     if "alignment_heads" in given:
@@ -68,6 +73,11 @@ def _derived(config: WhisperConfig, tokenizer: Vocabulary) -> dict[str, Any]:
     """Return every field that a checkpoint's rules need."""
     t = tokenizer
     layers, heads = range(config.decoder_layers // 2, config.decoder_layers), range(config.decoder_attention_heads)
+    # English-only checkpoints have neither, by which it is known that there is nothing to choose and to detect.
+    choices: dict[str, Any] = {
+        "lang_to_id": {f"<|{code}|>": token for code, token in t.languages.items()},
+        "task_to_id": {"transcribe": t.transcribe, "translate": t.translate},
+    }
     never = {t.transcribe, t.translate, t.sot, t.startofprev, t.startoflm, t.nospeech}
     return {
         "decoder_start_token_id": t.sot,
@@ -79,8 +89,7 @@ def _derived(config: WhisperConfig, tokenizer: Vocabulary) -> dict[str, Any]:
         "begin_suppress_tokens": (*t.encode(" "), t.eot),
         "max_initial_timestamp_index": 50,
         "is_multilingual": t.multilingual,
-        "lang_to_id": {f"<|{code}|>": token for code, token in t.languages.items()},
-        "task_to_id": {"transcribe": t.transcribe, "translate": t.translate} if t.multilingual else {},
+        **(choices if t.multilingual else {}),
     }
 
 

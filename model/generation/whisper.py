@@ -202,6 +202,7 @@ def _prompts(
     """Return what writes the prompts of each window."""
     without_times = getattr(config, "no_timestamps_token_id", None)
     pad = config.pad_token_id if config.pad_token_id is not None else config.eos_token_id
+    half = network.config.max_target_positions // 2 - 1
     return PromptBuilder(
         start=start,
         prompt_ids=None if prompt_ids is None else prompt_tensor(prompt_ids, start.device),
@@ -210,7 +211,7 @@ def _prompts(
         pad=pad[0] if isinstance(pad, list) else pad if pad is not None else 0,
         # Without timestamps in the vocabulary none is ever met.
         timestamp_begin=network.config.vocab_size + 1 if without_times is None else without_times + 1,
-        limit=network.config.max_target_positions // 2 - 1,
+        limit=min(half, getattr(config, "earlier_tokens", half)),
         fixed=config.cache_implementation == "static",
     )
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +23,7 @@ from streamer.commands.displays import CaptionFormat, display_for
 from streamer.commands.outcome import CommandError, Exit
 from streamer.commands.transfer import transfer
 from streamer.config import ModelConfig
+from streamer.processes import children
 
 BLOCK = SAMPLE_RATE // 10
 START_TIMEOUT_S = 300.0
@@ -59,15 +60,52 @@ def demo(
         raise CommandError(f"speed must be 0 (as fast as accepted) or more, got {speed:g}", Exit.USAGE)
     clip = choose_clip(file)
     complain(f"{clip.description}, {len(clip.samples) / SAMPLE_RATE:.0f} s")
-    asyncio.run(_run(clip.samples, settings.model, speed, plain=plain))
-    return Exit.OK
+    return asyncio.run(_run(clip.samples, settings.model, speed, plain=plain))
 
 
-async def _run(samples: Samples, model: ModelConfig, speed: float, *, plain: bool) -> None:
-    async with running_daemon(model) as address, connect(address) as stream:
-        complain(f"the daemon listens on {address} with the model {stream.ready.model}")
-        with display_for(CaptionFormat.TEXT, plain=plain, source="the daemon hears it now") as display:
-            await transfer(stream, paced(blocks(samples), speed), display)
+async def _run(samples: Samples, model: ModelConfig, speed: float, *, plain: bool) -> int:
+    with broken_off() as how:
+        async with running_daemon(model) as address, connect(address) as stream:
+            complain(f"the daemon listens on {address} with the model {stream.ready.model}")
+            with display_for(CaptionFormat.TEXT, plain=plain, source="the daemon hears it now") as display:
+                await transfer(stream, paced(blocks(samples), speed), display)
+    return how.status
+
+
+@dataclass(slots=True)
+class HowItEnded:
+    """How the demonstration came to its end."""
+
+    status: int = Exit.OK
+
+
+@contextmanager
+def broken_off() -> Iterator[HowItEnded]:
+    """Cancel what is inside at SIGTERM, or when the terminal is closed: whatever it has started must not stay behind.
+
+    Yields the exit code, which is 128 and the signal's number then, as a shell has it.
+    """
+    loop, task, how = asyncio.get_running_loop(), asyncio.current_task(), HowItEnded()
+    assert task is not None
+
+    def stop(number: int) -> None:
+        how.status = 128 + number
+        task.cancel()
+
+    signals = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    with suppress(NotImplementedError):  # Windows has neither
+        for number in signals:
+            loop.add_signal_handler(number, stop, number)
+    try:
+        yield how
+    except asyncio.CancelledError:
+        if how.status == Exit.OK:
+            raise
+        task.uncancel()
+    finally:
+        with suppress(NotImplementedError):
+            for number in signals:
+                loop.remove_signal_handler(number)
 
 
 def blocks(samples: Samples) -> Iterator[Samples]:
@@ -91,7 +129,7 @@ async def running_daemon(model: ModelConfig) -> AsyncGenerator[str, None]:
         *flags(model),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        env=environment(),
+        env=children.environment(environment()),  # what a person's own daemon is told is not for this one
         start_new_session=True,  # Ctrl-C is for us to handle
     )
     try:

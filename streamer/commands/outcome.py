@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 from clients.errors import ConnectionLost, StreamError, Unreachable
@@ -50,6 +51,17 @@ EXPECTED: dict[type[Exception], Exit] = {
 """Trouble that is explained by its message alone."""
 
 
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says of an output that takes nothing (more)."""
+
+
+def is_output(error: BaseException) -> bool:
+    """Say whether what went wrong is that the output cannot be written."""
+    if isinstance(error, BaseExceptionGroup):
+        return any(is_output(inner) for inner in error.exceptions)
+    return isinstance(error, OSError) and (isinstance(error, BrokenPipeError) or error.errno in UNWRITABLE)
+
+
 def expected(error: BaseException) -> tuple[str, Exit] | None:
     """Return message and exit code of a trouble that needs no traceback, None for a fault of ours.
 
@@ -63,6 +75,8 @@ def expected(error: BaseException) -> tuple[str, Exit] | None:
         return str(error), error.code
     if isinstance(error, BrokenPipeError):
         return "", Exit.FAILED
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        return f"the output cannot be written: {error.strerror}", Exit.FAILED
     for kind, code in EXPECTED.items():
         if isinstance(error, kind):
             return str(error), code

@@ -18,7 +18,7 @@ from streamer.commands.devices import devices
 from streamer.commands.doctor import doctor
 from streamer.commands.listen import listen
 from streamer.commands.models import models
-from streamer.commands.outcome import Exit, expected
+from streamer.commands.outcome import Exit, expected, is_output
 from streamer.commands.send import send
 from streamer.commands.serve import serve
 from streamer.commands.settings import Environment, SettingsFile, full_names, unknown_variables
@@ -61,6 +61,8 @@ def application() -> App:
 
 def run(tokens: Sequence[str]) -> int:
     """Run a command line and return its exit code; what the user can mend is told in one line."""
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # as long as the program lives
     app = application()
     for warning in unknown_variables(app):
         complain(warning)
@@ -78,8 +80,8 @@ def run(tokens: Sequence[str]) -> int:
         message, code = outcome
         if message:
             complain(message)
-        else:
-            # Whoever read our output has left; Python would complain again when it flushes.
+        if is_output(error):
+            # Nobody takes our output any more; Python would complain again when it flushes.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return code
 

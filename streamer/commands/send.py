@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from cyclopts import Parameter
 
 from clients.file import FileError, SoundFile, paced
 from clients.resuming import connect_resuming
-from model.types import Task
+from model.types import Samples, Task
 from streamer.commands.complaints import complain
 from streamer.commands.displays import CaptionFormat, display_for
 from streamer.commands.outcome import CommandError, Exit
@@ -22,7 +23,7 @@ GIVE_UP_S = 300.0
 
 
 def send(
-    files: Annotated[list[Path], Parameter(name="FILE")],
+    files: Annotated[list[Path], Parameter(name="FILE", json_list=False)],
     /,
     *,
     server: str = DEFAULT_SERVER,
@@ -57,6 +58,7 @@ def send(
         raise CommandError(f"speed must be 0 (as fast as accepted) or more, got {speed:g}", Exit.USAGE)
 
     async def push(path: Path) -> None:
+        damage: list[FileError] = []
         with SoundFile(path) as sound:
             async with connect_resuming(
                 server,
@@ -71,14 +73,24 @@ def send(
                 hotwords=list(hotwords),
             ) as stream:
                 with display_for(format, plain=plain, source=path.name) as display:
-                    await transfer(stream, paced(sound.blocks(), speed), display)
+                    await transfer(stream, paced(readable(sound.blocks(), damage), speed), display)
+        for error in damage:
+            raise error
 
     failed = False
     for path in files:
         try:
             asyncio.run(push(path))
-        except* FileError as errors:
+        except FileError as error:
             # The other files are none the worse for it.
             failed = True
-            complain("; ".join(str(error) for error in errors.exceptions))
+            complain(str(error))
     return Exit.FAILED if failed else Exit.OK
+
+
+def readable(blocks: Iterator[Samples], damage: list[FileError]) -> Iterator[Samples]:
+    """Yield blocks up to where a file is damaged, which is noted: what was said before is heard and shown."""
+    try:
+        yield from blocks
+    except FileError as error:
+        damage.append(error)

@@ -32,7 +32,7 @@ SUFFIXES = {
 
 
 def transcribe(
-    files: Annotated[list[Path], Parameter(name="FILE")],
+    files: Annotated[list[Path], Parameter(name="FILE", json_list=False)],
     /,
     *,
     format: TranscriptFormat = TranscriptFormat.TEXT,  # noqa: A002  # the name of the flag
@@ -64,6 +64,9 @@ def transcribe(
     if language is not None and language not in transcriber.card.languages:
         allowed = ", ".join(sorted(transcriber.card.languages))
         raise CommandError(f"--language must be one of {allowed}, got {language!r}", Exit.USAGE)
+    if task not in transcriber.card.tasks:
+        allowed = ", ".join(transcriber.card.tasks)
+        raise CommandError(f"--task must be one of {allowed} with {transcriber.card.name}, got {task}", Exit.USAGE)
     failed = 0
     told = with_hotwords(prompt, hotwords)
     jobs = list(zip(files, targets, strict=True))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from streamer.config.check import require
+from streamer.config.check import ConfigError, require
 
 
 class Durability(StrEnum):
@@ -34,6 +34,8 @@ class JournalConfig:
     """Size beyond which the oldest sessions that are not open are deleted early."""
 
     def __post_init__(self) -> None:
-        """Check ranges."""
+        """Check the path and ranges."""
+        if self.path is not None and not self.path.name:
+            raise ConfigError(f"journal.path must name a file, got {str(self.path)!r}; leave it out to use none")
         require("journal.retention_s", self.retention_s, 0, 366 * 86_400)
         require("journal.max_bytes", self.max_bytes, 1_048_576, 1 << 40)

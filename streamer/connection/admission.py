@@ -55,11 +55,6 @@ class Admission:
         """Whether streams are taken, if there is room."""
         return self._recognizing() and not self.draining
 
-    @property
-    def waiting(self) -> bool:
-        """Whether any session waits for the recognizer."""
-        return any(connection.waiting for connection in self._connections)
-
     def refusal(self, streams: int = 1) -> ProtocolError | None:
         """Return why so many more sessions, of one client, are not taken, or None."""
         if self.draining:
@@ -82,7 +77,7 @@ class Admission:
     def admitted(self, connection: Connection) -> Generator[None]:
         """Count a connection among the sessions while it lives."""
         self._connections.add(connection)
-        self._metrics.opened()
+        self._metrics.came()
         try:
             yield
         finally:

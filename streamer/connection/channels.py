@@ -45,9 +45,13 @@ class Channels:
         if self._closed or (self._open and code in GOOD_ENDS):
             return
         self._closed = True
+        self.lose()
+        await self._wire.close(code, reason)
+
+    def lose(self) -> None:
+        """Let all channels know that the client is gone: one that has nothing to send would not find out."""
         for wire in self.wires:
             wire.lose()
-        await self._wire.close(code, reason)
 
     async def _distribute(self) -> None:
         """Give every message to every channel, and at last the news that there are no more."""
@@ -95,7 +99,7 @@ class ChannelWire(Wire):
         try:
             await self._wire.send(message)
         except Disconnected:
-            self.gone = True
+            self._channels.lose()
             raise
 
     async def close(self, code: int, reason: str = "") -> None:

@@ -86,8 +86,6 @@ class Connection:
         self._reader: Reader | None = None
         self._session: Session | None = None
         self._task: asyncio.Task[None] | None = None
-        self.waiting = False
-        """Whether it waits for the recognizer."""
 
     @property
     def id(self) -> str:
@@ -171,6 +169,7 @@ class Connection:
         if (seat := self._reception.open(session, configure)) is not None:
             self._wire = seat.line
             self._writer.take(seat)
+        self._metrics.opened()
         logger.info("session opened", extra={"language": configure.language, "task": str(configure.task)})
         self._publisher.begin(self.id, configure.language, self._reception.past)
         for message in self._codec.welcome(self.id) if seat is None else ():
@@ -234,13 +233,10 @@ class Connection:
                     self._work.clear()
                     await self._work.wait()
                     continue
-                self.waiting = True
                 await turn.take(self._engine)
-                self.waiting = False
                 self._writer.wake()
                 reader.make_room()
         finally:
-            self.waiting = False
             self._engine.forget(self.id)
 
     async def _end(self, ending: Ending) -> None:

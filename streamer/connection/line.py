@@ -88,6 +88,16 @@ class Line(Wire):
         """Let the client have what is said from now on."""
         self._speaking = self._arrival is None
 
+    def face(self) -> None:
+        """Let the client that is there hear the last words, even if it was not welcomed yet.
+
+        One that has come to a session which is going on is told otherwise, unless it was answered.
+        """
+        if self._arrival is self._current:
+            self.answer()
+        if self.attached:
+            self.open()
+
     def give_up(self) -> None:
         """Wait for no client (any more)."""
         self._patience_s = 0

@@ -81,12 +81,12 @@ class Lobby:
 
         Raises ProtocolError if nobody knows, or not this one, or if the journal does not answer at the moment.
         """
-        standing = None
-        if claim.epoch == self.journal.epoch:
-            try:
-                standing = await self.journal.find(claim.session, claim.have, hashed(claim.token))
-            except SilentError as error:
-                raise silent(error) from None
+        # Whatever the journal's name was when the client was told it: one that was begun anew meanwhile has the session
+        # too, with all that was said since, and no other session has its token.
+        try:
+            standing = await self.journal.find(claim.session, claim.have, hashed(claim.token))
+        except SilentError as error:
+            raise silent(error) from None
         if not matches(claim, NOBODY if standing is None else standing.token) or standing is None:
             raise unknown()
         return standing

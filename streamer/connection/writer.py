@@ -60,9 +60,7 @@ class Writer:
                     case Failed(_, message):
                         return fatal(ProtocolError(ErrorCode.RECOGNITION_FAILED, message, Close.OUR_FAULT))
                     case Done():
-                        await self._acknowledge()
-                        if reader.ending is None or reader.ending.error is None:
-                            await self._tell(event)
+                        await self._finish(event, reader)
                         return None
                     case _:
                         await self._tell(event)
@@ -74,6 +72,8 @@ class Writer:
         """Say the last words and close."""
         if ending.close is None:
             return
+        if self._seat is not None:
+            self._seat.line.face()
         try:
             for message in self._codec.refuse(ending.error) if ending.error else ():
                 await self._wire.send(message)
@@ -89,6 +89,17 @@ class Writer:
         await self._send(seat.welcome())
         for event in events:
             await self._tell(event)
+
+    async def _finish(self, done: Done, reader: Reader) -> None:
+        """Say that it is done, to a client that has come meanwhile too: it is still owed what it has missed."""
+        while True:
+            if self._seat is not None:
+                await self._greet(self._seat)
+            await self._acknowledge()
+            if reader.ending is None or reader.ending.error is None:
+                await self._tell(done)
+            if self._seat is None or not self._seat.expected:
+                return
 
     async def _acknowledge(self) -> None:
         """Say how much of the audio need not be sent again."""

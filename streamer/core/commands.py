@@ -90,7 +90,7 @@ class Claim:
 class Configure:
     """The client says what it will send and what it wants; first, and again where a protocol allows it.
 
-    The second and later ones hold for the speech that begins after them.
+    The second and later ones hold for the speech that begins after them, but their silence counts at once.
     """
 
     language: str | None = None

@@ -73,7 +73,7 @@ class Endpointer:
     def __init__(self, config: EndpointConfig) -> None:
         self._needed = frames(config.onset_ms)
         self._recent: deque[bool] = deque(maxlen=frames(config.onset_window_ms))
-        self._pre_roll = self._hangover = self._next_hangover = 0
+        self._pre_roll = self._hangover = 0
         self._position = 0
         self._last_end = 0
         self._speech_end = 0
@@ -83,13 +83,10 @@ class Endpointer:
         self.configure(config)
 
     def configure(self, config: EndpointConfig) -> None:
-        """Take another pre-roll and hangover for the speech that begins from now on.
-
-        Audio that was let go for the old pre-roll stays gone.
-        """
+        """Take another pre-roll and hangover from now on; audio that was let go for the old pre-roll stays gone."""
         self._last_end = self.earliest_onset
         self._pre_roll = frames(config.pre_roll_ms) * FRAME_SAMPLES
-        self._next_hangover = frames(config.hangover_ms)
+        self._hangover = frames(config.hangover_ms)
 
     @property
     def earliest_onset(self) -> int:
@@ -114,7 +111,6 @@ class Endpointer:
         first = self._position - (len(self._recent) - list(self._recent).index(True)) * FRAME_SAMPLES
         self._recent.clear()
         self.speaking = True
-        self._hangover = self._next_hangover
         self._quiet, self._previous_speech = 0, True
         self._speech_end = self._position
         return Onset(max(self._last_end, first - self._pre_roll), self._position)

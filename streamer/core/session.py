@@ -178,7 +178,7 @@ class Session:
         self._narrator.tell(Warned(code, message))
 
     def reconfigure(self, configure: Configure) -> None:
-        """Take a client's new wishes, for the utterances that begin from now on.
+        """Take a client's new wishes: for the utterances that begin from now on; the silence that ends speech at once.
 
         Raises ConfigError for a hangover or pre-roll that cannot be.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from enum import Enum, auto
 
@@ -47,8 +47,6 @@ class Job:
         self._patience = Patience()
         self._gone = False
         self._cut = False
-        self.is_waiting: Callable[[], bool] = lambda: False
-        """Asks whether it waits for the engine."""
 
     def cut(self) -> None:
         """End it now, unfinished."""
@@ -95,11 +93,6 @@ class Files:
         opened.set_function(lambda: float(len(self._jobs)))
         self._outcomes = Counter("streamer_files_ended", "Recordings by outcome", ["outcome"], registry=registry)
         self.audio = Counter("streamer_files_audio_seconds", "Audio of recordings transcribed", registry=registry)
-
-    @property
-    def waiting(self) -> bool:
-        """Whether any file waits for the engine."""
-        return any(job.is_waiting() for job in self._jobs)
 
     def refusal(self) -> ApiError | None:
         """Return why one more file is not taken, or None."""

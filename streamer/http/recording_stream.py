@@ -44,8 +44,6 @@ class RecordingStream:
         self._session = session
         self._engine = engine
         self._blocks = blocks
-        self.waiting = False
-        """Whether it waits for the engine."""
 
     def next_request(self) -> DecodeRequest | None:
         """Return what to decode now: what the engine asks of whoever waits."""
@@ -78,14 +76,11 @@ class RecordingStream:
 
     async def _decode(self) -> Hypothesis | None:
         """Decode what is there; None if that failed, of which the session knows."""
-        self.waiting = True
         try:
             hypothesis = await self._engine.transcribe(self, background=True)
         except EngineError:  # the engine has logged its cause
             self._session.receive_failure("recognition failed")
             return None
-        finally:
-            self.waiting = False
         if hypothesis is not None:
             self._session.receive_hypothesis(hypothesis)
         return hypothesis

@@ -111,9 +111,9 @@ class Transcriptions:
             asked = wishes.read(form.fields, self._task, self._models.card)
             self._models.check(asked.model)
             async with job.watched(request.receive):
-                await self._recognise(name, upload, asked, reply, job)
+                await self._recognise(name, upload, asked, reply)
 
-    async def _recognise(self, name: str, upload: Upload, asked: Wishes, reply: Reply, job: Job) -> None:
+    async def _recognise(self, name: str, upload: Upload, asked: Wishes, reply: Reply) -> None:
         transcript = GrowingTranscript()
         async with self._decoding(upload) as recording:
             duration = await recording.measure()
@@ -121,7 +121,6 @@ class Transcriptions:
             session = self._open_session(name, in_parts(asked.configure, self._config))
             async with aclosing(recording.blocks()) as blocks:
                 stream = RecordingStream(session, self._engine, blocks)
-                job.is_waiting = lambda: stream.waiting
                 async with aclosing(stream.run()) as pieces:
                     async for said in pieces:
                         grown = transcript.add(said.words, said.hypothesis)

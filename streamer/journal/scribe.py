@@ -21,7 +21,7 @@ from streamer.config import ConfigError, JournalConfig
 from streamer.journal.database import PAGE_BYTES, corrupt, in_memory, move_aside, open_database, value
 from streamer.journal.inbox import Inbox, Item
 from streamer.journal.records import EntryError, Standing, reach
-from streamer.journal.writes import Doom, Note, Query, SilentError, Write, bury, expired, find, merged
+from streamer.journal.writes import Doom, Note, Query, SilentError, Write, bury, expired, find, latest, merged, settle
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +62,7 @@ class Scribe:
         self._database: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._dirty = False
+        self._latest = 0.0  # time of the last write
         self._overflowing = False
         self.failing = False
         """Whether the last write did not succeed."""
@@ -103,8 +104,10 @@ class Scribe:
             ending = any(item.work is None for item in items)
             try:
                 self._serve(items)
-                if not ending and (not items or abs(self._now() - swept) >= SWEEP_S):
-                    self._tidy()
+                due = not items or abs(self._now() - swept) >= SWEEP_S
+                if not ending and (due or self._dirty):
+                    self._tidy(sweep=due)
+                if due:
                     swept = self._now()
             except Exception:
                 logger.exception("the journal failed")
@@ -139,8 +142,11 @@ class Scribe:
         try:
             database = self._opened()
             database.execute("BEGIN IMMEDIATE")
+            now = self._now()
             try:
-                self._apply(database)
+                if now < self._latest:
+                    settle(database, now)
+                self._apply(database, now)
                 database.execute("COMMIT")
             except BaseException:
                 if database.in_transaction:
@@ -149,6 +155,7 @@ class Scribe:
         except Exception as error:  # noqa: BLE001  # whoever waits for an answer gets one; `_fail` logs what is ours
             self._fail(error)
             return False
+        self._latest = now
         self._kept.clear()
         self._observe(time.perf_counter() - begun)
         if self.failing:
@@ -156,12 +163,12 @@ class Scribe:
         self.failing = self._overflowing = False
         return True
 
-    def _apply(self, database: sqlite3.Connection) -> None:
+    def _apply(self, database: sqlite3.Connection, now: float) -> None:
         self._refused.clear()
         for write in tuple(self._kept):
             database.execute("SAVEPOINT step")
             try:
-                write.apply(database, self._now())
+                write.apply(database, now)
             except Exception as error:
                 if ails_the_disk(error):
                     raise
@@ -201,6 +208,7 @@ class Scribe:
         self._database = self._opener(self._config)
         self._file = self._file_now()
         self.epoch = str(self._database.execute("SELECT epoch FROM meta").fetchone()[0])
+        self._latest = latest(self._database)
 
     def _shut(self) -> None:
         if self._database is not None:
@@ -231,13 +239,14 @@ class Scribe:
         elif isinstance(error, sqlite3.OperationalError) and "I/O" in str(error):
             self._shut()  # what sqlite knows of the file may be wrong
 
-    def _tidy(self) -> None:
-        """Forget what is too old or too much; a little at a time."""
+    def _tidy(self, *, sweep: bool = True) -> None:
+        """Forget what is too old or too much, a little at a time; `sweep`: look for it first."""
         if self._kept:
             self._write()
         try:
             database = self._opened()
-            self._doom(database)
+            if sweep:
+                self._doom(database)
             if bury(database):
                 self._dirty = True
             elif self._dirty:
@@ -249,6 +258,9 @@ class Scribe:
 
     def _doom(self, database: sqlite3.Connection) -> None:
         now, open_sessions = self._now(), self._open_sessions()
+        if now < self._latest:
+            settle(database, now)
+            self._latest = now
         excess = self._too_large(database)
         old = expired(database, now if excess else now - self._config.retention_s, SWEPT + len(open_sessions))
         for session in [session for session in old if session not in open_sessions][: 1 if excess else SWEPT]:

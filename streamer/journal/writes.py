@@ -107,6 +107,19 @@ def merged(standing: Standing | None, notes: list[Note]) -> Standing | None:
     return standing
 
 
+def settle(database: sqlite3.Connection, now: float) -> None:
+    """Let nothing have been heard of later than now: the clock was set back. Raises sqlite3.Error.
+
+    What was heard of before then comes before what is heard of since, and is kept no longer than it would be.
+    """
+    database.execute("UPDATE sessions SET seen = ? WHERE seen > ?", (now, now))
+
+
+def latest(database: sqlite3.Connection) -> float:
+    """Return when a session was last heard of. Raises sqlite3.Error."""
+    return float(database.execute("SELECT COALESCE(max(seen), 0) FROM sessions").fetchone()[0])
+
+
 def expired(database: sqlite3.Connection, before: float, limit: int) -> list[str]:
     """Return sessions last heard of before a time, oldest first. Raises sqlite3.Error."""
     query = "SELECT id FROM sessions WHERE NOT doomed AND seen < ? ORDER BY seen LIMIT ?"
@@ -114,14 +127,21 @@ def expired(database: sqlite3.Connection, before: float, limit: int) -> list[str
 
 
 def bury(database: sqlite3.Connection) -> bool:
-    """Delete a piece of what is doomed; say whether there was any. Raises sqlite3.Error."""
-    row = database.execute("SELECT id FROM sessions WHERE doomed LIMIT 1").fetchone()
-    if row is None:
+    """Delete a piece of what is doomed, of as many sessions as it holds; say whether there was any.
+
+    Raises sqlite3.Error.
+    """
+    doomed = database.execute("SELECT id FROM sessions WHERE doomed LIMIT ?", (DOOMED_ROWS,)).fetchall()
+    if not doomed:
         return False
+    left = DOOMED_ROWS
     database.execute("BEGIN IMMEDIATE")
     try:
-        query = "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries WHERE session = ? LIMIT ?)"
-        if database.execute(query, (row[0], DOOMED_ROWS)).rowcount < DOOMED_ROWS:
+        for row in doomed:
+            query = "DELETE FROM entries WHERE rowid IN (SELECT rowid FROM entries WHERE session = ? LIMIT ?)"
+            left -= database.execute(query, (row[0], left)).rowcount
+            if left <= 0:
+                break
             database.execute("DELETE FROM sessions WHERE id = ?", row)
         database.execute("COMMIT")
     except BaseException:

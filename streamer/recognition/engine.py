@@ -91,6 +91,11 @@ class Engine:
         now = self._clock()
         return any(ticket.is_due(now) for ticket in self._tickets)
 
+    @property
+    def waiting_since(self) -> float | None:
+        """From when on, by the engine's clock, somebody has waited for an answer; None if nobody waits."""
+        return min((ticket.joined for ticket in self._tickets), default=None)
+
     def depth(self, lane: Lane) -> int:
         """Count the requests that wait in a lane."""
         return self._lanes.depth(lane)

@@ -28,9 +28,8 @@ class Recognition:
         metrics: Metrics,
         *,
         sessions: Callable[[], int],
-        waiting: Callable[[], bool],
     ) -> None:
-        """`sessions` tells how many are open; `waiting` whether any, or any upload, waits for an answer."""
+        """`sessions` tells how many are open."""
         self.governor = governor = Governor(
             config.session,
             max_load=config.server.max_load,
@@ -49,7 +48,7 @@ class Recognition:
         )
         self.recovery = Recovery(self.engine, supervisor)
         self._stalls = StallDetector(
-            waiting,
+            lambda: self.engine.waiting_since,
             lambda: self.engine.batches,
             # A supervisor mends what it can first.
             patience_s=PATIENCE_S if supervisor is None else max(PATIENCE_S, 2 * config.worker.batch_timeout_s),

@@ -210,7 +210,7 @@ async def test_a_server_that_stops_is_not_ready_and_takes_no_streams(gated: Gate
     async with running(recognizer=gated) as server, connected(server) as socket:
         await socket.send('{"type":"start"}')
         await socket.send(s16(sentence(1)))
-        await until(lambda: server.admission.waiting)
+        await until(lambda: server.engine.waiting_since is not None)
         server.stop()
         await until(lambda: server.admission.draining)
         status, body = await get(server, "/readyz")
@@ -230,7 +230,7 @@ async def test_a_stream_that_cannot_finish_is_cut_off(gated: GatedRecognizer, ag
     async with running(settings, gated) as server, connected(server) as socket:
         await socket.send('{"type":"start"}')
         await socket.send(s16(sentence(1)))
-        await until(lambda: server.admission.waiting)
+        await until(lambda: server.engine.waiting_since is not None)
         server.stop()
         if again:
             await until(lambda: server.admission.draining)

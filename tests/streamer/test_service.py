@@ -122,18 +122,18 @@ async def test_the_daemon_says_when_it_is_ready_and_when_it_stops(manager: Manag
 async def test_a_daemon_whose_recognizer_is_stuck_is_not_alive() -> None:
     async with running() as server:
         assert server.recognition.alive()
-        server.recognition._stalls = StallDetector(lambda: True, lambda: 0, patience_s=-1)
+        server.recognition._stalls = StallDetector(lambda: 0.0, lambda: 0, patience_s=-1)
         assert not server.recognition.alive()
         await until(lambda: True)
 
 
 def test_a_stall_is_waiting_without_progress() -> None:
-    now, waiting, batches = 0.0, False, 0
-    detector = StallDetector(lambda: waiting, lambda: batches, patience_s=10, clock=lambda: now)
+    now, since, batches = 0.0, None, 0
+    detector = StallDetector(lambda: since, lambda: batches, patience_s=10, clock=lambda: now)
 
     now = 100.0
     assert not detector.stalled(), "nobody waits"
-    waiting = True
+    since = 100.0
     now = 105.0
     assert not detector.stalled(), "not for long"
     batches, now = 1, 112.0
@@ -142,8 +142,19 @@ def test_a_stall_is_waiting_without_progress() -> None:
     assert not detector.stalled()
     now = 123.0
     assert detector.stalled()
-    waiting = False
+    since = None
     assert not detector.stalled()
+
+
+def test_who_has_just_begun_to_wait_has_not_waited_since_somebody_asked_last() -> None:
+    now, since = 0.0, None
+    detector = StallDetector(lambda: since, lambda: 0, patience_s=10, clock=lambda: now)
+
+    assert not detector.stalled()
+    now, since = 500.0, 499.5
+    assert not detector.stalled()
+    now = 510.0
+    assert detector.stalled()
 
 
 def test_inherited_sockets_are_taken_over_once() -> None:

@@ -52,6 +52,31 @@ def test_without_a_file_the_released_models_tokens_are_suppressed():
     assert derived.begin_suppress_tokens == (220, 50257)
 
 
+def test_a_file_that_the_reference_derived_from_the_model_s_configuration_is_as_none(tokenizer, tmp_path):
+    without = load(tmp_path, CONFIG, tokenizer)
+    values = {"_from_model_config": True, "begin_suppress_tokens": [220, 50256], "eos_token_id": 50256}
+    (tmp_path / "generation_config.json").write_text(json.dumps(values))
+
+    assert load(tmp_path, CONFIG, tokenizer) == without
+
+
+@pytest.mark.parametrize("heads", [[], None])
+def test_without_alignment_heads_in_the_file_they_are_derived(tokenizer, tmp_path, heads):
+    (tmp_path / "generation_config.json").write_text(json.dumps({"alignment_heads": heads}))
+
+    assert load(tmp_path, CONFIG, tokenizer).alignment_heads == ((2, 0), (2, 1), (3, 0), (3, 1))
+
+
+def test_an_english_only_vocabulary_leaves_no_language_to_be_chosen_or_detected():
+    english = Vocabulary(tiny_tokenizer(), {content: TEXT_TOKENS + i for i, content in enumerate(SPECIALS)})
+    english.multilingual = False
+    derived = derive(CONFIG, english)
+
+    assert derived.is_multilingual is False
+    assert not hasattr(derived, "lang_to_id")
+    assert not hasattr(derived, "task_to_id")
+
+
 def test_the_file_is_honoured(tokenizer, tmp_path):
     values = {
         "alignment_heads": [[1, 0], [3, 1]], "suppress_tokens": [5, 6], "begin_suppress_tokens": [7],

@@ -229,3 +229,13 @@ def test_times_of_tokens_without_a_mask_are_warned_of(caplog):
 
     assert "attention_mask" in caplog.text
     assert "translate" in caplog.text
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rows_of_one_output_are_of_one_window_and_none_is_missing(seed):
+    """Without timestamps nothing forbids their tokens, and a pair of them would make a second window of one row."""
+    ours, _ = networks(0)
+    found = ours.generate(
+        sound(1.0, 1.0, seed=seed), attention_mask=mask(1.0, 1.0), return_dict_in_generate=True, task="translate"
+    )
+    assert len(found.sequences) == 2

@@ -24,6 +24,7 @@ from streamer.connection.wire import Wire
 from streamer.core.commands import Message
 from streamer.journal.inbox import Item
 from streamer.journal.scribe import Scribe
+from streamer.journal.writes import Note
 from streamer.protocols.resumption import Offsets
 from streamer.server import Server
 from streamer.watching.broadcast import Broadcast
@@ -34,6 +35,7 @@ from tests.streamer.harness import (
     connected,
     get,
     listen,
+    metric,
     running,
     s16,
     sentence,
@@ -451,6 +453,84 @@ async def test_a_client_that_has_missed_more_than_can_be_had_at_the_moment_is_as
     assert client.said == " ".join(TEXTS)
 
 
+async def test_a_client_that_comes_back_while_the_last_lines_are_written_hears_them_and_that_it_is_done(monkeypatch):
+    last, answers = threading.Event(), threading.Event()
+    serve = Scribe._serve
+
+    def slow(self: Scribe, items: list[Item]) -> None:
+        if any(isinstance(item.work, Note) and item.work.settled >= len(SPEECH) for item in items):
+            last.set()
+            answers.wait()
+        serve(self, items)
+
+    monkeypatch.setattr(Scribe, "_serve", slow)
+    client, recognizer = Client(), GatedRecognizer()
+    async with running(recognizer=recognizer) as server:
+        async with client.on(server) as socket:
+            await client.push(socket)
+            [connection] = server.admission._connections
+            await until(lambda: connection._reader.ending is not None)
+            socket.transport.abort()
+        await until(lambda: server._lobby.waiting == 1)
+        [seat] = server._lobby._seats.values()
+        recognizer.gate.set()
+        try:
+            await until(last.is_set)
+            async with connected(server) as socket:
+                await socket.send(json.dumps(client.start()))
+                await until(lambda: seat.expected)
+                answers.set()
+                heard = await listen(socket)
+        finally:
+            answers.set()
+
+    assert (heard.kinds[0], heard.kinds[-1], heard.code) == ("ready", "done", 1000)
+    assert " ".join(word for word, _, _ in heard.words) == " ".join(TEXTS)
+
+
+@pytest.mark.parametrize("resumable", [False, True])
+@pytest.mark.parametrize("bad", ['{"type": "nonsense"}', b"\x01", '{"type": "start"}'])
+async def test_what_is_wrong_with_the_first_messages_is_said_whether_or_not_a_session_can_be_resumed(resumable, bad):
+    async with running() as server, connected(server) as socket:
+        await socket.send(json.dumps({"type": "start", "encoding": "pcm_s16le", "resumable": resumable}))
+        await socket.send(bad)
+        await socket.send('{"type": "nonsense"}')
+        heard = await listen(socket)
+
+    assert heard.kinds[-1] == "error"
+    expected = {"bad_message": 1007, "unexpected_message": 1008}
+    assert heard.code == expected[heard.messages[-1]["code"]]
+
+
+async def test_a_client_that_knows_the_session_by_an_older_journals_name_comes_back_to_the_next_daemon(tmp_path):
+    client = Client()
+    async with running(config=journalled(tmp_path)) as server, client.on(server) as socket:
+        await client.push(socket, 20_000)
+        await client.take(socket, "commit", 1)
+        (tmp_path / "journal.sqlite").unlink()
+        await client.push(socket, 60_000)
+        await client.take(socket, "commit", 3)
+        assert client.ready["epoch"] != server.journal.epoch, "it is not told so"
+    async with running(config=journalled(tmp_path)) as server, client.on(server) as socket:
+        await client.finish(socket)
+
+
+async def test_a_session_is_counted_once_however_often_its_client_comes_back_and_a_refused_one_not_at_all():
+    client = Client()
+    async with running() as server:
+        async with client.on(server) as socket:
+            await client.push(socket, 20_000)
+            socket.transport.abort()
+        async with client.on(server) as socket:
+            await client.finish(socket)
+        async with connected(server) as socket:
+            await socket.send('{"type": "nonsense"}')
+            await listen(socket)
+        opened = await metric(server, "streamer_sessions_opened_total")
+
+    assert opened == 1
+
+
 async def test_what_went_with_the_journal_and_can_never_be_had_is_a_gap(tmp_path, monkeypatch):
     monkeypatch.setattr("streamer.connection.record.TAIL", 2)
     client = Client()
@@ -612,7 +692,7 @@ async def test_whoever_comes_back_to_a_session_that_is_being_decided_to_its_end_
     async with running(settings, gated) as server:
         async with client.on(server) as socket:
             await client.push(socket, 30_000)
-            await until(lambda: server.admission.waiting)
+            await until(lambda: server.engine.waiting_since is not None)
             socket.transport.abort()
         seat = server._lobby._seats[client.ready["session"]]
         await until(lambda: seat.line.gone)

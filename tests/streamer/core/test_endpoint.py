@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.config import ConfigError, EndpointConfig
-from streamer.core.endpoint import Endpointer, Offset, Onset, adjusted, latest_onset
+from streamer.core.endpoint import Endpointer, Offset, Onset, latest_onset
 from streamer.core.vad import FRAME_SAMPLES
 
 CONFIG = EndpointConfig(onset_ms=90, onset_window_ms=240, pre_roll_ms=300, hangover_ms=300)
@@ -48,16 +48,6 @@ def test_a_lone_speech_frame_does_not_stop_the_hangover():
 
     assert isinstance(changes[1], Offset)
     assert changes[1].end == 15 * F
-
-
-def test_another_hangover_holds_for_the_speech_that_begins_after_it():
-    endpointer = Endpointer(CONFIG)
-    assert run("#####", endpointer) == [Onset(0, 3 * F)]
-    endpointer.configure(adjusted(CONFIG, 600, None))
-
-    assert run("." * 10, endpointer) == [Offset(15 * F, 5 * F)]
-    assert [type(change) for change in run("#####" + "." * 19, endpointer)] == [Onset]
-    assert run(".", endpointer) == [Offset(40 * F, 20 * F)]
 
 
 @given(st.text(alphabet="#.", min_size=8, max_size=60))

@@ -90,7 +90,7 @@ async def test_a_server_that_must_end_leaves_no_decoder(gated: GatedRecognizer) 
     before = footprint()
     async with running(replace(LOCAL, drain_timeout_s=0.0), gated) as server, asyncio.TaskGroup() as group:
         first = group.create_task(upload(server, sound_file(np.tile(sentence(1, 2), 60))))
-        await until(lambda: server.files.waiting)
+        await until(lambda: server.engine.waiting_since is not None)
         server.stop()
         assert (await first).status_code == 503
         gated.gate.set()

@@ -107,7 +107,7 @@ async def test_events_come_as_soon_as_something_is_decided(gated: GatedRecognize
     async with running(recognizer=gated) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(head(f"Content-Length: {len(data)}") + data)
-        await until(lambda: server.files.waiting)
+        await until(lambda: server.engine.waiting_since is not None)
         gated.gate.set()
         await reader.readuntil(b"transcript.text.delta")
         await reader.readuntil(b"transcript.text.done")
@@ -217,7 +217,7 @@ async def test_a_recording_may_take_longer_than_a_request_may(gated: GatedRecogn
     async with running(replace(LOCAL, open_timeout_s=0.2), gated) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(head(f"Content-Length: {len(body)}") + body)
-        await until(lambda: server.files.waiting)
+        await until(lambda: server.engine.waiting_since is not None)
         assert await request(server, b"GET") == b""  # another connection has come to the end of its time
         gated.gate.set()
         assert (await answer(reader))[0] == 200
@@ -360,7 +360,7 @@ async def test_as_many_files_as_may_be_at_once_and_no_more(gated: GatedRecognize
     async with running(recognizer=gated, config=limited(max_files=1)) as server:
         async with asyncio.TaskGroup() as group:
             first = group.create_task(upload(server))
-            await until(lambda: server.files.waiting)
+            await until(lambda: server.engine.waiting_since is not None)
             second = await upload(server)
             gated.gate.set()
         third = await upload(server)
@@ -376,9 +376,9 @@ async def test_a_client_that_goes_takes_its_work_with_it(gated: GatedRecognizer)
     async with running(recognizer=gated) as server:
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(head(f"Content-Length: {len(body)}") + body)
-        await until(lambda: server.files.waiting)
+        await until(lambda: server.engine.waiting_since is not None)
         writer.close()
-        await until(lambda: not server.files.waiting)
+        await until(lambda: server.engine.waiting_since is None)
         gated.gate.set()
         assert (await upload(server)).status_code == 200
         gone = await metric(server, 'streamer_files_ended_total{outcome="gone"}')
@@ -423,7 +423,7 @@ async def test_a_server_that_recognises_nothing_says_so() -> None:
 async def test_a_server_that_ends_takes_no_file_and_finishes_those_it_has(gated: GatedRecognizer) -> None:
     async with running(recognizer=gated) as server, asyncio.TaskGroup() as group:
         first = group.create_task(upload(server))
-        await until(lambda: server.files.waiting)
+        await until(lambda: server.engine.waiting_since is not None)
         server.stop()
         await until(lambda: server.admission.draining)
         second = await upload(server)
@@ -436,7 +436,7 @@ async def test_a_server_that_ends_takes_no_file_and_finishes_those_it_has(gated:
 async def test_a_server_that_must_end_says_so_to_those_who_wait(gated: GatedRecognizer) -> None:
     async with running(replace(LOCAL, drain_timeout_s=0.0), gated) as server, asyncio.TaskGroup() as group:
         first = group.create_task(upload(server))
-        await until(lambda: server.files.waiting)
+        await until(lambda: server.engine.waiting_since is not None)
         server.stop()
         response = await first
         gated.gate.set()
@@ -475,7 +475,7 @@ async def test_a_live_stream_beside_a_recording_is_as_if_it_were_alone() -> None
 async def test_recordings_wait_in_the_background(gated: GatedRecognizer) -> None:
     async with running(recognizer=gated) as server, asyncio.TaskGroup() as group:
         group.create_task(upload(server))
-        await until(lambda: server.files.waiting and server.engine.idle)
+        await until(lambda: server.engine.waiting_since is not None and server.engine.idle)
         for _ in range(2):
             group.create_task(upload(server))
         await until(lambda: server.engine.depth(Lane.BACKGROUND) == 2)

@@ -24,7 +24,7 @@ from streamer.core.events import Commit, Final, Gap
 from streamer.journal.database import open_database
 from streamer.journal.journal import Journal, hashed
 from streamer.journal.records import LOST, Entry, Standing, Told, after, reach, retold
-from streamer.journal.writes import Note, Query, SilentError, find
+from streamer.journal.writes import DOOMED_ROWS, Doom, Note, Query, SilentError, bury, find
 
 TOKEN = hashed("secret")
 
@@ -431,6 +431,58 @@ async def test_sessions_that_nobody_came_back_to_are_deleted_in_time(path):
         assert await journal.find("old") is None
         assert await journal.find("open") is not None, "it is open, whatever its age"
         assert await journal.find("young") is not None
+
+
+def buried(path: Path, *notes: Note) -> list[bool]:
+    """Write down sessions and give them up; return what each piece of burying them found, to the first nothing."""
+    database = open_database(JournalConfig(path))
+    for each in notes:
+        each.apply(database, 1.0)
+        Doom(each.session).apply(database, 1.0)
+    pieces = [bury(database)]
+    while pieces[-1]:
+        pieces.append(bury(database))
+    left = database.execute("SELECT (SELECT count(*) FROM sessions) + (SELECT count(*) FROM entries)").fetchone()
+    database.close()
+    assert left == (0,)
+    return pieces
+
+
+def test_what_is_given_up_goes_many_sessions_at_a_time(path):
+    assert buried(path, *(note(1, f"s{session}") for session in range(40))) == [True, False]
+
+
+def test_a_session_of_many_rows_goes_in_pieces(path):
+    long = Note("long", TOKEN, 1, tuple(commit(number) for number in range(1, 2 * DOOMED_ROWS + 2)))
+    assert buried(path, long, note(1)) == [True, True, True, False]
+
+
+@pytest.mark.parametrize("jump", [0, 3600, -3600])
+async def test_the_oldest_go_first_whatever_the_clock_did_meanwhile(path, jump):
+    now = [2e9]
+    async with opened(path, max_bytes=1_048_576, now=lambda: now[0]) as journal:
+        for session in range(30):
+            if session == 12:
+                now[0] += jump
+            assert await journal.note(note(1, f"s{session}", text="x" * 60_000)) is True
+            journal.release(f"s{session}")
+            now[0] += 1
+        await swept(journal)
+        kept = [n for n in range(30) if await journal.find(f"s{n}") is not None]
+    assert kept
+    assert kept == list(range(kept[0], 30))
+
+
+async def test_a_clock_that_was_set_back_keeps_nothing_for_longer(path):
+    now = [2e9]
+    async with opened(path, retention_s=60, now=lambda: now[0]) as journal:
+        await journal.note(note(1, "old"))
+        journal.release("old")
+        now[0] -= 86_400
+        await swept(journal)
+        now[0] += 61
+        await swept(journal)
+        assert await journal.find("old") is None
 
 
 async def test_a_journal_beyond_its_size_loses_the_oldest_sessions_first(path):

@@ -146,6 +146,28 @@ async def test_a_channel_that_fails_ends_the_others() -> None:
     assert script.closed == [(1011, "failed")]
 
 
+async def test_a_channel_that_finds_the_client_gone_lets_the_others_know() -> None:
+    """The other one may have nothing to say, and whoever reads for both may wait for the first to take a message."""
+
+    class Gone(Script):
+        async def send(self, message: Message) -> None:
+            raise Disconnected("gone")
+
+    channels = Channels(Gone(), 2)
+    speaking, silent = channels.wires
+    for _ in range(QUEUED_MESSAGES):
+        await speaking.deliver("more")
+    full = asyncio.ensure_future(speaking.deliver("too much"))
+    waiting = asyncio.ensure_future(silent.receive())
+    await asyncio.sleep(0)
+    with pytest.raises(Disconnected):
+        await speaking.send("a word")
+
+    with pytest.raises(Disconnected):
+        await waiting
+    await full
+
+
 async def test_a_channel_that_is_behind_holds_the_client_and_one_that_has_closed_does_not() -> None:
     script = Script(*map(str, range(20)))
     channels = Channels(script, 2)
