@@ -67,7 +67,7 @@ def run(tokens: Sequence[str]) -> int:
     for warning in unknown_variables(app):
         complain(warning)
     try:
-        return int(app.meta(list(tokens), exit_on_error=False, print_error=False) or Exit.OK)
+        return perform(app, tokens)
     except CycloptsError as error:
         complain(str(error))
         return Exit.CONFIGURATION if not is_usage(error) else Exit.USAGE
@@ -84,6 +84,13 @@ def run(tokens: Sequence[str]) -> int:
             # Nobody takes our output any more; Python would complain again when it flushes.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return code
+
+
+def perform(app: App, tokens: Sequence[str]) -> int:
+    """Run a command line to its last output: what cannot be written is told, not found out when the program ends."""
+    status = int(app.meta(list(tokens), exit_on_error=False, print_error=False) or Exit.OK)
+    sys.stdout.flush()
+    return status
 
 
 def is_usage(error: CycloptsError) -> bool:

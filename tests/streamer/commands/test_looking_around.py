@@ -70,7 +70,8 @@ def test_the_clip_that_comes_with_the_program_is_long_enough_to_watch_and_ends_b
 
 
 @pytest.mark.timeout(180)  # starts a daemon, which loads a model
-def test_the_demonstration_runs_a_real_daemon_shows_captions_and_stops_it(capfd):
+def test_the_demonstration_runs_a_real_daemon_shows_captions_and_stops_it(capfd, monkeypatch):
+    monkeypatch.setenv("STREAMER_SERVER_TOKEN_FILE", "/nowhere")  # what a person's own daemon is told
     assert run(["demo", "--speed", "0", "--model.threads", "1", "--file", str(CLIP)]) == Exit.OK
 
     captured = capfd.readouterr()

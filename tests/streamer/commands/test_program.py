@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import re
+import signal
+import socket
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +26,7 @@ from streamer.config import ConfigError
 from tests.streamer.commands.console import one_line, sound_file
 from tests.streamer.harness import running, sentence
 
+FULL = Path("/dev/full")
 COMMANDS = ("serve", "listen", "send", "transcribe", "demo", "devices", "models", "doctor")
 
 
@@ -132,3 +138,35 @@ async def test_a_reader_that_leaves_is_no_traceback(tmp_path):
 
     assert done.returncode == Exit.FAILED
     assert done.stderr == ""
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
+def test_an_output_that_takes_nothing_is_told_in_one_line():
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "streamer", "token"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    assert done.returncode == Exit.FAILED
+    assert "the output cannot be written: No space left on device" in one_line(done.stderr)
+
+
+def test_a_closed_output_is_no_trouble():
+    command = 'exec "$0" -m streamer token >&-'
+    done = subprocess.run(["sh", "-c", command, sys.executable], stderr=subprocess.PIPE, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (Exit.OK, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_demonstration_that_is_ended_leaves_no_daemon_behind(number):
+    command = [sys.executable, "-m", "streamer", "demo", "--model.threads", "1"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        line = next(line for line in process.stderr if "the daemon listens on" in line)
+        process.send_signal(number)
+        _, rest = process.communicate()
+    address = re.search(r"ws://127.0.0.1:(\d+)", line)
+
+    assert (process.returncode, rest) == (128 + number, "")
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(address[1]))) == errno.ECONNREFUSED

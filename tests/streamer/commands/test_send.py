@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 
 import numpy as np
+import soundfile
 
 from model.types import SAMPLE_RATE
 from streamer.__main__ import run
@@ -105,3 +107,30 @@ async def test_captions_go_on_when_the_daemon_is_restarted_and_that_is_said_once
     assert (sending.result(), captured.out) == (Exit.OK, "w1\nw2\n")
     lost, back = captured.err.splitlines()
     assert ("connection lost" in lost, back) == (True, "streamer: connected again")
+
+
+async def test_a_file_may_be_called_what_files_are_called(tmp_path, capsys):
+    names = ["[2026-11-30] meeting.wav", "'1' \"2\".wav", os.fsdecode(b"bad\xff.wav")]
+    files = []
+    for number, name in enumerate(names, start=1):
+        sound_file(tmp_path / "a.wav", sentence(number))
+        files.append(str((tmp_path / "a.wav").rename(tmp_path / name)))
+    async with running() as server:
+        status = await sent(*files, "--server", f"127.0.0.1:{server.port}", "--speed", "0")
+
+    assert (status, capsys.readouterr().out) == (Exit.OK, "w1\nw2\nw3\n")
+
+
+async def test_what_is_said_before_a_file_is_damaged_is_shown_and_the_damage_told(tmp_path, capsys):
+    whole, damaged = tmp_path / "whole.flac", tmp_path / "damaged.flac"
+    noise = np.random.default_rng(0).uniform(-1e-4, 1e-4, 8 * SAMPLE_RATE).astype(np.float32)
+    soundfile.write(whole, np.concatenate([sentence(1, 2), sentence(3), noise]), SAMPLE_RATE, subtype="PCM_24")
+    damaged.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    good = sound_file(tmp_path / "a.wav", sentence(4))
+    async with running() as server:
+        address = f"127.0.0.1:{server.port}"
+        status = await sent(str(damaged), good, "--server", address, "--speed", "0")
+
+    captured = capsys.readouterr()
+    assert (status, captured.out) == (Exit.FAILED, "w1 w2\nw3\nw4\n")
+    assert "damaged.flac: " in one_line(captured.err)

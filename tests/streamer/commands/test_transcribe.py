@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 
 import pytest
 
+from model.types import Task
 from streamer.__main__ import run
 from streamer.commands import transcribe
 from streamer.commands.outcome import Exit
@@ -118,3 +121,28 @@ def test_what_cannot_be_told_apart_on_standard_output_needs_a_folder(tmp_path, c
 
     assert run(["transcribe", *files, "--format", style]) == Exit.USAGE
     assert f"{style} of several files needs a folder: --output FOLDER" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.usefixtures("levels")
+def test_a_file_may_be_called_what_files_are_called(tmp_path, capsys):
+    files = []
+    for number, name in enumerate(["[red]x[-].wav", os.fsdecode(b"bad\xff.wav")], start=1):
+        sound_file(tmp_path / "a.wav", sentence(number))
+        files.append(str((tmp_path / "a.wav").rename(tmp_path / name)))
+
+    assert run(["transcribe", *files]) == Exit.OK
+    assert capsys.readouterr().out.split() == ["w1", "w2"]
+
+
+def test_a_task_that_the_model_does_not_know_is_refused_by_name(tmp_path, monkeypatch, capsys):
+    class EnglishOnly(LevelTranscriber):
+        @property
+        def card(self):
+            return dataclasses.replace(super().card, tasks=(Task.TRANSCRIBE,))
+
+    monkeypatch.setattr(transcribe, "load_transcriber", lambda _: EnglishOnly())
+
+    status = run(["transcribe", sound_file(tmp_path / "a.wav", sentence(1)), "--task", "translate"])
+
+    assert status == Exit.USAGE
+    assert "--task must be one of transcribe with " in one_line(capsys.readouterr().err)

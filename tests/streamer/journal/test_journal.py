@@ -485,6 +485,11 @@ async def test_a_clock_that_was_set_back_keeps_nothing_for_longer(path):
         assert await journal.find("old") is None
 
 
+def test_an_empty_path_is_refused_by_name():
+    with pytest.raises(ConfigError, match=r"journal\.path must name a file, got '\.'; leave it out to use none"):
+        JournalConfig(Path())
+
+
 async def test_a_journal_beyond_its_size_loses_the_oldest_sessions_first(path):
     async with opened(path, max_bytes=1_048_576) as journal:
         for session in range(30):
