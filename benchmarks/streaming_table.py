@@ -179,7 +179,8 @@ def _accuracy(figures: Figures) -> str:
             str(figures.rewrites),
             f"{figures.erasure:.3f}",
             f"{figures.lost:.1f}",
-            "–" if figures.shown is None else str(figures.dropped),
+            # A system whose words are first seen when they are committed cannot be asked.
+            "–" if figures.shown == figures.committed else str(figures.dropped),
             f"{figures.doubled:.1f}",
         )
     )
