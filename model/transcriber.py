@@ -127,11 +127,11 @@ class WhisperTranscriber:
         """Return the language of each recording, by its first window."""
         if not self._languages:
             return ["en"] * len(features)
-        codes = {token: code for code, token in self._checkpoint.tokenizer.languages.items()}
         if len(self._languages) == 1:
             return list(self._languages) * len(features)
+        codes = {token: code for code, token in self._languages.items()}
         config = copy.copy(self._network.generation_config)
-        config.lang_to_id = {f"<|{code}|>": token for code, token in self._languages.items()}
+        config.lang_to_id = {f"<|{code}|>": token for token, code in codes.items()}
         with torch.inference_mode():
             tokens = self._network.detect_language(features, generation_config=config).tolist()
         return [codes[token] for token in tokens]

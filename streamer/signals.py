@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 
 
 @contextmanager
@@ -17,6 +17,21 @@ def unwrapped() -> Generator[None]:
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None
         raise
+
+
+@contextmanager
+def handled(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Generator[None]:
+    """Call handlers for their signals; on Windows, whose loops have none, signals do what they do."""
+    loop = asyncio.get_running_loop()
+    with suppress(NotImplementedError):
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        with suppress(NotImplementedError):
+            for number in handlers:
+                loop.remove_signal_handler(number)
 
 
 @contextmanager

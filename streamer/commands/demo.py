@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from streamer.commands.outcome import CommandError, Exit
 from streamer.commands.transfer import transfer
 from streamer.config import ModelConfig
 from streamer.processes import children
+from streamer.signals import handled
 
 BLOCK = SAMPLE_RATE // 10
 START_TIMEOUT_S = 300.0
@@ -85,7 +87,7 @@ def broken_off() -> Iterator[HowItEnded]:
 
     Yields the exit code, which is 128 and the signal's number then, as a shell has it.
     """
-    loop, task, how = asyncio.get_running_loop(), asyncio.current_task(), HowItEnded()
+    task, how = asyncio.current_task(), HowItEnded()
     assert task is not None
 
     def stop(number: int) -> None:
@@ -93,19 +95,13 @@ def broken_off() -> Iterator[HowItEnded]:
         task.cancel()
 
     signals = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    with suppress(NotImplementedError):  # Windows has neither
-        for number in signals:
-            loop.add_signal_handler(number, stop, number)
-    try:
-        yield how
-    except asyncio.CancelledError:
-        if how.status == Exit.OK:
-            raise
-        task.uncancel()
-    finally:
-        with suppress(NotImplementedError):
-            for number in signals:
-                loop.remove_signal_handler(number)
+    with handled({number: partial(stop, number) for number in signals}):
+        try:
+            yield how
+        except asyncio.CancelledError:
+            if how.status == Exit.OK:
+                raise
+            task.uncancel()
 
 
 def blocks(samples: Samples) -> Iterator[Samples]:

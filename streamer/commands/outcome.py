@@ -73,10 +73,9 @@ def expected(error: BaseException) -> tuple[str, Exit] | None:
         return outcomes[0] if all(outcomes) else None
     if isinstance(error, CommandError):
         return str(error), error.code
-    if isinstance(error, BrokenPipeError):
-        return "", Exit.FAILED
-    if isinstance(error, OSError) and error.errno in UNWRITABLE:
-        return f"the output cannot be written: {error.strerror}", Exit.FAILED
+    if isinstance(error, OSError) and is_output(error):
+        nobody = isinstance(error, BrokenPipeError)
+        return "" if nobody else f"the output cannot be written: {error.strerror}", Exit.FAILED
     for kind, code in EXPECTED.items():
         if isinstance(error, kind):
             return str(error), code

@@ -16,6 +16,7 @@ from clients.received import FromServer
 from model.types import SAMPLE_RATE, Samples
 from streamer.capture.microphone import Captured, DeviceLost, DeviceOpened, Microphone, Overflowed
 from streamer.protocols.messages import Flush
+from streamer.signals import handled
 
 LONGEST_SILENCE = 30 * SAMPLE_RATE
 """Of audio that was lost at most this much is replaced by silence; it keeps words apart and times right."""
@@ -116,12 +117,5 @@ def interrupted() -> Iterator[asyncio.Event]:
         event.set()
         loop.remove_signal_handler(signal.SIGINT)
 
-    with suppress(NotImplementedError):  # Windows: Ctrl-C breaks off at once
-        loop.add_signal_handler(signal.SIGINT, stop)
-        loop.add_signal_handler(signal.SIGTERM, stop)
-    try:
+    with handled({signal.SIGINT: stop, signal.SIGTERM: stop}):
         yield event
-    finally:
-        with suppress(NotImplementedError):
-            loop.remove_signal_handler(signal.SIGINT)
-            loop.remove_signal_handler(signal.SIGTERM)

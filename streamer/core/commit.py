@@ -38,8 +38,13 @@ class CommitPolicy(Protocol):
 def normalise(text: str) -> str:
     """Fold case and width, and keep letters, marks and digits only. "So," and "so" are the same word."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    kept = "".join(c for c in folded if unicodedata.category(c)[0] in "LMN")
+    kept = "".join(filter(is_spoken, folded))
     return unicodedata.normalize("NFC", kept)  # a mark may now stand beside another letter
+
+
+def is_spoken(character: str) -> bool:
+    """Say whether a character is of a word: a letter, a mark on one, or a digit."""
+    return unicodedata.category(character)[0] in "LMN"
 
 
 def agreed_words(previous: Sequence[Word], current: Sequence[Word]) -> int:

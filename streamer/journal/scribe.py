@@ -11,6 +11,7 @@ what waits while the disk says nothing (`inbox.py`).
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 import threading
 import time
@@ -62,7 +63,7 @@ class Scribe:
         self._database: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._dirty = False
-        self._latest = 0.0  # time of the last write
+        self._latest = 0.0  # time that the clock said last
         self._overflowing = False
         self.failing = False
         """Whether the last write did not succeed."""
@@ -141,11 +142,9 @@ class Scribe:
         begun = time.perf_counter()
         try:
             database = self._opened()
+            now = self._time(database)
             database.execute("BEGIN IMMEDIATE")
-            now = self._now()
             try:
-                if now < self._latest:
-                    settle(database, now)
                 self._apply(database, now)
                 database.execute("COMMIT")
             except BaseException:
@@ -155,7 +154,6 @@ class Scribe:
         except Exception as error:  # noqa: BLE001  # whoever waits for an answer gets one; `_fail` logs what is ours
             self._fail(error)
             return False
-        self._latest = now
         self._kept.clear()
         self._observe(time.perf_counter() - begun)
         if self.failing:
@@ -257,15 +255,21 @@ class Scribe:
             self._fail(error)
 
     def _doom(self, database: sqlite3.Connection) -> None:
-        now, open_sessions = self._now(), self._open_sessions()
-        if now < self._latest:
-            settle(database, now)
-            self._latest = now
+        now, open_sessions = self._time(database), self._open_sessions()
         excess = self._too_large(database)
-        old = expired(database, now if excess else now - self._config.retention_s, SWEPT + len(open_sessions))
+        # Of what was heard of this very moment too: after the clock was set back that may be everything.
+        old = expired(database, math.inf if excess else now - self._config.retention_s, SWEPT + len(open_sessions))
         for session in [session for session in old if session not in open_sessions][: 1 if excess else SWEPT]:
             Doom(session).apply(database, now)
             self._dirty = True
+
+    def _time(self, database: sqlite3.Connection) -> float:
+        """Return the time; where the clock was set back since it was asked last, nothing was heard of after that."""
+        now = self._now()
+        if now < self._latest:
+            settle(database, now)
+        self._latest = now
+        return now
 
     def _too_large(self, database: sqlite3.Connection) -> bool:
         pages = int(value(database, "page_count")) - int(value(database, "freelist_count"))

@@ -122,7 +122,7 @@ def latest(database: sqlite3.Connection) -> float:
 
 def expired(database: sqlite3.Connection, before: float, limit: int) -> list[str]:
     """Return sessions last heard of before a time, oldest first. Raises sqlite3.Error."""
-    query = "SELECT id FROM sessions WHERE NOT doomed AND seen < ? ORDER BY seen LIMIT ?"
+    query = "SELECT id FROM sessions WHERE NOT doomed AND seen < ? ORDER BY seen, rowid LIMIT ?"
     return [row[0] for row in database.execute(query, (before, limit))]
 
 
