@@ -20,12 +20,14 @@ from model.generation import derivation
 from model.generation_config import GenerationConfig
 from model.networks import loading
 from model.quantization import is_worth_int8, prepare
-from model.types import ModelCard, Task
+from model.types import HOP, WINDOW_SAMPLES, ModelCard, Task
 from model.vocabulary import Vocabulary
 from model.whisper import WhisperForConditionalGeneration
 
 MULTILINGUAL, LARGE_V3 = 51865, 51866
 """Vocabulary sizes; large-v3 has Cantonese besides."""
+WINDOW_POSITIONS = WINDOW_SAMPLES // HOP // 2
+"""What the encoder of a model for recognition hears: 1500, 30 s."""
 
 _OPENAI_DIMENSIONS = {
     "n_mels": "num_mel_bins",
@@ -129,6 +131,10 @@ def load_for_recognition(
     # Numbers near zero, as silence makes them, would be computed many times slower than others.
     torch.set_flush_denormal(True)
     checkpoint = load_checkpoint(name, device=where, dtype=wanted.dtype, offline=offline)
+    if (heard := checkpoint.config.max_source_positions) != WINDOW_POSITIONS:
+        raise ModelError(
+            f"{checkpoint.path}: max_source_positions must be {WINDOW_POSITIONS}, windows of 30 s, got {heard}"
+        )
     if precision == "auto":
         wanted = choose_precision(precision, where, worth_int8=is_worth_int8(checkpoint.model))
     prepare(checkpoint.model, wanted, checkpoint.generation.alignment_heads or ())

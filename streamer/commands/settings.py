@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections import deque
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, cast, get_type_hints
@@ -95,10 +95,12 @@ def read_sections(path: Path) -> dict[str, dict[str, Any]]:
             raise ConfigError(f"{path}: unknown section [{name}]{suggestion(name, sections)}")
         if not isinstance(section, dict):
             raise ConfigError(f"{path}: {name} must be a section, [{name}], got {section!r}")
-        keys = [item.name for item in fields(sections[name])]
-        for key in section:
-            if key not in keys:
-                raise ConfigError(f"{path}: unknown setting {key} in [{name}]{suggestion(key, keys)}")
+        kinds = get_type_hints(sections[name])
+        for key, value in section.items():
+            if key not in kinds:
+                raise ConfigError(f"{path}: unknown setting {key} in [{name}]{suggestion(key, kinds)}")
+            if kinds[key] is int and isinstance(value, float) and not value.is_integer():
+                raise ConfigError(f"{path}: {name}.{key} must be a whole number, got {value:g}")
     return cast("dict[str, dict[str, Any]]", data)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ def transcribe(
     /,
     *,
     format: TranscriptFormat = TranscriptFormat.TEXT,  # noqa: A002  # the name of the flag
-    output: Path | None = None,
+    output: str | None = None,
     language: str | None = None,
     task: Task = Task.TRANSCRIBE,
     prompt: str = "",
@@ -49,7 +50,8 @@ def transcribe(
     Args:
         files: Sound files: WAV, FLAC, Ogg, MP3.
         format: text, json (segments and words with times and probabilities), or subtitles: srt, vtt.
-        output: Where to write: a file, or a folder, which several files need unless it is text; else standard output.
+        output: Where to write: a file, or a folder (one that exists, or `name/`), which several files need unless it is
+            text; else standard output.
         language: Code such as en; none lets the model find out.
         task: Write what was said, or its translation into English.
         prompt: Names and topics that may occur.
@@ -103,18 +105,20 @@ def read(file: Path) -> Samples | None:
         return None
 
 
-def plan(files: Sequence[Path], style: TranscriptFormat, output: Path | None) -> list[Path | None]:
+def plan(files: Sequence[Path], style: TranscriptFormat, output: str | None) -> list[Path | None]:
     """Return where each transcript goes; None is standard output. Raises CommandError for what is ambiguous."""
     if output is None:
         if len(files) > 1 and style is not TranscriptFormat.TEXT:
             raise CommandError(f"{style} of several files needs a folder: --output FOLDER", Exit.USAGE)
         return [None] * len(files)
-    if len(files) == 1 and not output.is_dir():
-        return [output]
-    if output.exists() and not output.is_dir():
-        raise CommandError(f"several files need a folder, and --output {output} is none", Exit.USAGE)
-    targets = [output / f"{file.stem}{SUFFIXES[style]}" for file in files]
-    twice = [str(target) for target, count in Counter(targets).items() if count > 1]
+    target = Path(output)
+    names_a_folder = output.endswith(("/", os.sep))  # which a Path forgets
+    if len(files) == 1 and not target.is_dir() and not names_a_folder:
+        return [target]
+    if target.exists() and not target.is_dir():
+        raise CommandError(f"--output must be a folder here, and {output} is none", Exit.USAGE)
+    targets = [target / f"{file.stem}{SUFFIXES[style]}" for file in files]
+    twice = [str(path) for path, count in Counter(targets).items() if count > 1]
     if twice:
         raise CommandError(f"several files would be written to {', '.join(twice)}", Exit.USAGE)
     return list(targets)

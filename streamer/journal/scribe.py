@@ -11,7 +11,6 @@ what waits while the disk says nothing (`inbox.py`).
 from __future__ import annotations
 
 import logging
-import math
 import sqlite3
 import threading
 import time
@@ -19,10 +18,11 @@ from collections import deque
 from collections.abc import Callable, Collection
 
 from streamer.config import ConfigError, JournalConfig
-from streamer.journal.database import PAGE_BYTES, corrupt, in_memory, move_aside, open_database, value
+from streamer.journal.database import corrupt, in_memory, move_aside, open_database
+from streamer.journal.housekeeping import Housekeeping
 from streamer.journal.inbox import Inbox, Item
 from streamer.journal.records import EntryError, Standing, reach
-from streamer.journal.writes import Doom, Note, Query, SilentError, Write, bury, expired, find, latest, merged, settle
+from streamer.journal.writes import Doom, Note, Query, SilentError, Write, find, merged
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,6 @@ GROUP = 1024
 """Writes in one transaction."""
 RETRY_S = 1.0
 SWEEP_S = 5.0
-SWEPT = 50
-"""Sessions given up at once."""
 
 
 class Scribe:
@@ -53,7 +51,7 @@ class Scribe:
         Raises ConfigError for a file that cannot be a journal of this version; what may pass is tried again later.
         """
         self._config = config
-        self._open_sessions = open_sessions
+        self._housekeeping = Housekeeping(config, open_sessions=open_sessions, now=now)
         self._observe = observe
         self._now = now
         self._opener = opener
@@ -62,8 +60,6 @@ class Scribe:
         self._refused: list[Write] = []  # by the journal, in the last transaction
         self._database: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
-        self._dirty = False
-        self._latest = 0.0  # time that the clock said last
         self._overflowing = False
         self.failing = False
         """Whether the last write did not succeed."""
@@ -101,12 +97,12 @@ class Scribe:
     def _run(self) -> None:
         swept = self._now()
         while True:
-            items = self._inbox.take(GROUP, RETRY_S if self._kept or self._dirty else SWEEP_S)
+            items = self._inbox.take(GROUP, RETRY_S if self._kept or self._housekeeping.dirty else SWEEP_S)
             ending = any(item.work is None for item in items)
             try:
                 self._serve(items)
                 due = not items or abs(self._now() - swept) >= SWEEP_S
-                if not ending and (due or self._dirty):
+                if not ending and (due or self._housekeeping.dirty):
                     self._tidy(sweep=due)
                 if due:
                     swept = self._now()
@@ -131,7 +127,7 @@ class Scribe:
         stands = self._write() if self._kept else True
         for item in writers:
             item.answer(stands and not any(item.work is write for write in self._refused))
-        if writers and stands and self._database is not None and self._too_large(self._database):
+        if writers and stands and self._database is not None and self._housekeeping.too_large(self._database):
             self._tidy()
         for item in items:
             if isinstance(item.work, Query) and item.wanted():
@@ -142,7 +138,7 @@ class Scribe:
         begun = time.perf_counter()
         try:
             database = self._opened()
-            now = self._time(database)
+            now = self._housekeeping.time(database)
             database.execute("BEGIN IMMEDIATE")
             try:
                 self._apply(database, now)
@@ -206,7 +202,7 @@ class Scribe:
         self._database = self._opener(self._config)
         self._file = self._file_now()
         self.epoch = str(self._database.execute("SELECT epoch FROM meta").fetchone()[0])
-        self._latest = latest(self._database)
+        self._housekeeping.begin(self._database)
 
     def _shut(self) -> None:
         if self._database is not None:
@@ -242,38 +238,9 @@ class Scribe:
         if self._kept:
             self._write()
         try:
-            database = self._opened()
-            if sweep:
-                self._doom(database)
-            if bury(database):
-                self._dirty = True
-            elif self._dirty:
-                database.execute("PRAGMA incremental_vacuum").fetchall()
-                database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-                self._dirty = False
+            self._housekeeping.tidy(self._opened(), sweep=sweep)
         except (sqlite3.Error, OSError, ConfigError) as error:
             self._fail(error)
-
-    def _doom(self, database: sqlite3.Connection) -> None:
-        now, open_sessions = self._time(database), self._open_sessions()
-        excess = self._too_large(database)
-        # Of what was heard of this very moment too: after the clock was set back that may be everything.
-        old = expired(database, math.inf if excess else now - self._config.retention_s, SWEPT + len(open_sessions))
-        for session in [session for session in old if session not in open_sessions][: 1 if excess else SWEPT]:
-            Doom(session).apply(database, now)
-            self._dirty = True
-
-    def _time(self, database: sqlite3.Connection) -> float:
-        """Return the time; where the clock was set back since it was asked last, nothing was heard of after that."""
-        now = self._now()
-        if now < self._latest:
-            settle(database, now)
-        self._latest = now
-        return now
-
-    def _too_large(self, database: sqlite3.Connection) -> bool:
-        pages = int(value(database, "page_count")) - int(value(database, "freelist_count"))
-        return pages * PAGE_BYTES > self._config.max_bytes
 
 
 def ails_the_disk(error: Exception) -> bool:

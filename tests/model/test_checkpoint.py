@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.checkpoint import load_checkpoint
+from model.checkpoint import load_checkpoint, load_for_recognition
 from model.config import ModelError
 from model.files.hub import demo_folder
 from tests.model.checkpoints import (
@@ -333,3 +333,8 @@ def test_the_config_survives_a_round_trip(small_folder):
     original = json.loads((small_folder / "config.json").read_text())
 
     assert {key: value for key, value in config.to_dict().items() if key in original} == original
+
+
+def test_a_model_that_hears_less_than_30_s_at_once_is_refused_by_name(small_folder):
+    with pytest.raises(ModelError, match=r"max_source_positions must be 1500, windows of 30 s, got 50"):
+        load_for_recognition(str(small_folder), "cpu", "float32", 1, offline=True)

@@ -44,6 +44,26 @@ def test_several_files_are_written_into_a_folder_by_their_names(tmp_path, style,
 
 
 @pytest.mark.usefixtures("levels")
+def test_a_folder_that_is_not_there_yet_is_made_where_its_name_ends_as_one(tmp_path):
+    file = sound_file(tmp_path / "a.wav", sentence(1))
+
+    assert run(["transcribe", file, "--format", "srt", "--output", f"{tmp_path}/subtitles/"]) == Exit.OK
+    assert run(["transcribe", file, "--format", "srt", "--output", f"{tmp_path}/named"]) == Exit.OK
+
+    assert "w1" in (tmp_path / "subtitles" / "a.srt").read_text()
+    assert "w1" in (tmp_path / "named").read_text()
+
+
+@pytest.mark.usefixtures("levels")
+def test_a_file_is_no_folder_to_write_into(tmp_path, capsys):
+    files = [sound_file(tmp_path / f"{number}.wav", sentence(number)) for number in (1, 2)]
+
+    for command in (["transcribe", files[0], "--output", f"{files[1]}/"], ["transcribe", *files, "--output", files[1]]):
+        assert run(command) == Exit.USAGE
+        assert "--output must be a folder here" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.usefixtures("levels")
 def test_word_times_in_a_file_are_those_of_its_audio(tmp_path, capsys):
     file = sound_file(tmp_path / "a.wav", sentence(7))
 

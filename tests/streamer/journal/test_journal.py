@@ -65,7 +65,7 @@ async def swept(journal: Journal) -> None:
     done = threading.Event()
 
     def look() -> None:
-        while journal._scribe._dirty or not done.is_set():
+        while journal._scribe._housekeeping.dirty or not done.is_set():
             journal._scribe._tidy()
             done.set()
 
