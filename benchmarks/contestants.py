@@ -51,16 +51,20 @@ class Ours:
     variant: Variant
     model: str
     share: float = 1.0
+    among_peers: bool = False
+    """Whether it hears what the peers hear, beside a row that hears all."""
 
     @property
     def name(self) -> str:
         """Name for the table."""
-        return self.variant.name
+        return f"{self.variant.name}, what peers heard" if self.among_peers else self.variant.name
 
     def build(self, work: Path) -> System:
         """Load the model, once for each context."""
         del work
-        return StreamerSystem(self.variant, load(self.model, self.variant.context))
+        system = StreamerSystem(self.variant, load(self.model, self.variant.context))
+        system.name = self.name
+        return system
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +94,16 @@ def load(model: str, context: str) -> WhisperRecognizer:
     return WhisperRecognizer.load(model, "cpu", threads=1, encoder_context=context)
 
 
-def ours(model: str) -> Iterator[Ours]:
+def ours(model: str, peers_share: float = 1.0) -> Iterator[Ours]:
     """Yield our defaults, then every policy, context and draft setting.
 
-    What costs much and changes no words, or few, hears the short streams.
+    What costs much and changes no words, or few, hears the short streams. If peers hear less than all of the audio, our
+    defaults hear that besides, so that they can be compared.
     """
     default = SessionConfig()
+    if peers_share < 1:
+        variant = Variant(default.commit_policy, interval_ms=default.update_interval_ms)
+        yield Ours(variant, model, peers_share, among_peers=True)
     if default.update_interval_ms != INTERVAL_MS:
         yield Ours(Variant(default.commit_policy, interval_ms=default.update_interval_ms), model)
     for policy in CommitPolicyName:

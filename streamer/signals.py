@@ -37,12 +37,5 @@ def handled(handlers: Mapping[signal.Signals, Callable[[], None]]) -> Generator[
 @contextmanager
 def signals(stop: Callable[[], None], reload: Callable[[], None] | None = None) -> Generator[None]:
     """Call `stop` for every SIGTERM and SIGINT, `reload` for SIGHUP; without it a terminal that goes ends us."""
-    loop = asyncio.get_running_loop()
-    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop} | ({signal.SIGHUP: reload} if reload else {})
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
-    try:
+    with handled({signal.SIGTERM: stop, signal.SIGINT: stop} | ({signal.SIGHUP: reload} if reload else {})):
         yield
-    finally:
-        for number in handlers:
-            loop.remove_signal_handler(number)

@@ -26,6 +26,16 @@ def test_the_defaults_hear_all_of_the_audio():
     assert {(policy, INTERVAL_MS) for policy in CommitPolicyName} <= heard
 
 
+def test_our_defaults_also_hear_what_peers_hear_where_that_is_less():
+    default = SessionConfig()
+    (one,) = [one for one in ours("demo", 0.25) if one.among_peers]
+
+    assert (one.share, one.variant.policy) == (0.25, default.commit_policy)
+    assert one.variant.interval_ms == default.update_interval_ms
+    assert one.name not in {other.name for other in ours("demo")}
+    assert not any(other.among_peers for other in ours("demo", 1.0))
+
+
 def test_a_peer_whose_code_is_not_given_cannot_be_measured(tmp_path):
     found = list(peers({}))
 
