@@ -83,7 +83,9 @@ def running_daemon(model: str, *flags: str, program: Sequence[str] = ("-m", "str
     program: what is to be run by Python, and takes the daemon's flags.
     """
     port = _free_port()
-    command = [sys.executable, *program, "--model.name", model, "--server.port", str(port), *flags]
+    # On a CPU, also where there is a GPU: the tables say so, and `gpu.py` is for the other.
+    where = ("--model.name", model, "--model.device", "cpu", "--server.port", str(port))
+    command = [sys.executable, *program, *where, *flags]
     with TemporaryFile("w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=os.environ)
         try:

@@ -169,7 +169,9 @@ def main() -> None:
     parser.add_argument("--model", default="demo")
     options = parser.parse_args()
     where = machine.describe()
-    recognizers = {drafts: WhisperRecognizer.load(options.model, threads=1, drafts=drafts) for drafts in (False, True)}
+    recognizers = {
+        drafts: WhisperRecognizer.load(options.model, "cpu", threads=1, drafts=drafts) for drafts in (False, True)
+    }
     found = {name: run(style, options.seconds, recognizers, name) for name, style in STYLES.items()}
     table = describe(found, f"python -m benchmarks.drafts --seconds {options.seconds:g} --model {options.model}", where)
     machine.write("drafts.md", table)

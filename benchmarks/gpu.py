@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from time import monotonic
@@ -25,7 +26,7 @@ from benchmarks.gpu_measure import Bench, Update, Updates, encoder_seconds, step
 from benchmarks.gpu_network import SHAPES, Shape, build
 from benchmarks.gpu_plot import plot_gpu
 from model.decoding.graphs import GraphCapture, Stepping
-from model.device import Precision
+from model.device import Precision, set_up
 
 UNAVAILABLE = 69
 """EX_UNAVAILABLE of sysexits.h."""
@@ -64,7 +65,7 @@ class Results:
     crowds: dict[tuple[int, float, float | None], Update] = field(default_factory=dict)
     """By (streams together, seconds, acceptance)."""
     left_out: list[str] = field(default_factory=list)
-    """What there was no time or memory for."""
+    """What there was no time or memory for, or went wrong."""
 
     def as_json(self) -> dict[str, object]:
         """Return what JSON can hold."""
@@ -89,13 +90,21 @@ class Measurement:
 
     def run(self) -> Results:
         """Measure everything."""
+        torch.compiler.reset()  # what another model was compiled to counts against this one's limit
         for part in (self._turnaround, self._crowds, self._steps, self._encoder):
-            for what in part():
-                if monotonic() > self._deadline:
-                    self._results.left_out.append(f"{what} and all after it: no time left")
-                    break
+            try:
+                self._measure(part())
+            except Exception as error:  # noqa: BLE001  # a device is lent for minutes: the other parts have their figures
+                traceback.print_exc()
+                self._results.left_out.append(f"{part.__name__.strip('_')}: {type(error).__name__}: {error}")
             self._bench.clear()
         return self._results
+
+    def _measure(self, steps: Iterator[str]) -> None:
+        for what in steps:
+            if monotonic() > self._deadline:
+                self._results.left_out.append(f"{what} and all after it: no time left")
+                return
 
     def _encoder(self) -> Iterator[str]:
         ways = {"plain": False, "compiled": True} if self._sizes.compiled else {"plain": False}
@@ -144,6 +153,7 @@ def main() -> None:
         print("no CUDA GPU is here; --device cpu measures the same on a CPU", file=sys.stderr)
         raise SystemExit(UNAVAILABLE)
     device = torch.device(options.device)
+    set_up(device)
     bench = Bench(device, 0.02 if options.quick else 0.2)
     sizes = QUICK if options.quick else Sizes()
     deadline = monotonic() + options.minutes * 60
@@ -155,13 +165,19 @@ def main() -> None:
             share = (deadline - monotonic()) / (len(options.models) - number)
             results.append(Measurement(bench, shape, options.precision, sizes, monotonic() + share).run())
             bench.clear()
+            table = write(results, device, options.precision)
+    print(table)
+
+
+def write(results: list[Results], device: torch.device, precision: Precision) -> str:
+    """Write what there is so far; return the table."""
     gpu = f"{device_name(device)}, CUDA {torch.version.cuda}" if device.type == "cuda" else "no GPU used"
-    where = f"{machine.describe(gpu)}; {options.precision}"
+    where = f"{machine.describe(gpu)}; {precision}"
     table = gpu_report.describe(results, where, device_name(device), " ".join(sys.argv[1:]))
     machine.write("gpu.md", table)
     machine.write("gpu.json", json.dumps({"machine": where, "models": [r.as_json() for r in results]}, indent=1) + "\n")
     plot_gpu(results, machine.RESULTS / "gpu.png")
-    print(table)
+    return table
 
 
 def parse() -> argparse.Namespace:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.gpu_measure import CELLS, TEXT, TOKENS, Update
 from benchmarks.roofline import Device, device_of, encoder_flops, step_bytes, update_seconds
-from model.types import HOP, SAMPLE_RATE
+from model.decoding.encode import frames_with_margin
+from model.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from benchmarks.gpu import Results
@@ -103,7 +104,7 @@ def _capacity(one: Results, device: Device | None) -> str:
     for seconds, acceptance in dict.fromkeys((s, a) for _, s, a in one.crowds):
         found = {n: update for (n, s, a), update in one.crowds.items() if (s, a) == (seconds, acceptance)}
         streams, together = knee(found)
-        positions = min(-(-int(seconds * SAMPLE_RATE) // (2 * HOP) + 64), 1500)
+        positions = min(frames_with_margin(int(seconds * SAMPLE_RATE)) // 2, 1500)
         most = 1 / (UPDATES_PER_SECOND * update_seconds(one.shape, device, positions)) if device else None
         costs = ", ".join(f"{n}: {update.seconds * 1000 / n:.2f}" for n, update in found.items())
         roof = f"{most:.0f}" if most else "–"

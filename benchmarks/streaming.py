@@ -84,7 +84,10 @@ def main() -> None:
     """Measure, print and write."""
     options = parse()
     where = machine.describe()
-    everyone: list[Contestant] = [*peers(options.folders, options.peers, options.model), *ours(options.model, options.peers)]
+    everyone: list[Contestant] = [
+        *peers(options.folders, options.peers, options.model),
+        *ours(options.model, options.peers),
+    ]
     found = entries(compare(options, everyone))
     table = describe(options.command, options.model, where, found, cast=options.cast, picture=f"{options.results}.png")
     machine.write(f"{options.results}.md", table)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from model.config import ModelError, WhisperConfig
-from model.device import choose_device, choose_precision, default_threads
+from model.device import choose_device, choose_precision, default_threads, set_up
 from model.features import WhisperFeatureExtractor
 from model.files import weights
 from model.files.hub import Source, demo_folder, resolve
@@ -128,8 +128,7 @@ def load_for_recognition(
     where = choose_device(device)
     wanted = choose_precision(precision, where)
     torch.set_num_threads(threads or default_threads(alone=alone))
-    # Numbers near zero, as silence makes them, would be computed many times slower than others.
-    torch.set_flush_denormal(True)
+    set_up(where)
     checkpoint = load_checkpoint(name, device=where, dtype=wanted.dtype, offline=offline)
     if (heard := checkpoint.config.max_source_positions) != WINDOW_POSITIONS:
         raise ModelError(

@@ -48,6 +48,18 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def set_up(device: torch.device) -> None:
+    """Set torch up for recognition on a device; for the whole process.
+
+    cuDNN's attention, which torch prefers on GPUs since compute capability 9, makes a plan for each new shape, tens of
+    milliseconds, and keeps it for ever. The shapes of passes with drafts are free: every third batch brings a new one.
+    """
+    # Numbers near zero, as silence makes them, would be computed many times slower than others.
+    torch.set_flush_denormal(True)
+    if device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(enabled=False)
+
+
 def choose_precision(name: str, device: torch.device, *, worth_int8: bool = True) -> Precision:
     """Return what to compute in; auto is float16 on a GPU, on a CPU int8 where that is faster and else float32.
 

@@ -115,7 +115,7 @@ def pipeline(
 
     task: automatic-speech-recognition, the only one there is; model: a network, or any name that `from_pretrained`
     takes; processor: if None, tokenizer and feature_extractor, or the one that lies with the model; device: a torch
-    device, or the number of a GPU.
+    device, or the number of a GPU, the first one if None; the CPU if that is negative, or if there is no GPU.
     Raises ValueError for another task, or a network without a processor.
     """
     if task != TASK:
@@ -131,9 +131,15 @@ def pipeline(
     else:
         network = WhisperForConditionalGeneration.from_pretrained(model, dtype=dtype)
         processor = processor or WhisperProcessor.from_pretrained(model)
-    if device is not None:
-        network = network.to(torch.device("cuda", device) if isinstance(device, int) else torch.device(device))
-    return SpeechRecognitionPipeline(network.eval(), processor)
+    return SpeechRecognitionPipeline(network.to(_place(device)).eval(), processor)
+
+
+def _place(device: int | str | torch.device | None) -> torch.device:
+    """Return what a device is (transformers pipelines/base.py, Pipeline.__init__, without hardware other than CUDA)."""
+    number = 0 if device is None else device
+    if not isinstance(number, int):
+        return torch.device(number)
+    return torch.device("cuda", number) if number >= 0 and torch.cuda.is_available() else torch.device("cpu")
 
 
 def _samples(inputs: Recorded, rate: int) -> Samples:

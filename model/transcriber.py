@@ -74,7 +74,7 @@ class WhisperTranscriber:
 
         recordings: each (n,) float32 mono at 16 kHz; language: a code of `card.languages`, None to hear it in the first
         30 s of each; prompt: names and topics that may occur, told before every window. Raises ValueError for audio of
-        another shape or type, ModelError for a language or task the model does not know.
+        another shape or type, ModelError for a language or task the model does not know and for lack of a GPU's memory.
         """
         for audio in recordings:
             if audio.ndim != 1 or audio.dtype != np.float32:
@@ -90,8 +90,12 @@ class WhisperTranscriber:
         options = self._options(languages, task, prompt)
         if progress is not None:
             options["monitor_progress"] = _Monitor(progress, places, [len(audio) for audio in recordings])
-        with torch.inference_mode():
-            result: Any = self._network.generate(**(inputs | options))
+        try:
+            with torch.inference_mode():
+                result: Any = self._network.generate(**(inputs | options))
+        except torch.OutOfMemoryError as error:
+            many = f"{len(heard)} recordings at once: fewer need less" if len(heard) > 1 else "a recording"
+            raise ModelError(f"{self.card.device} has not enough memory for {many} ({error})") from error
         for place, segments, code in zip(places, result["segments"], languages, strict=True):
             words = self._words.segments(segments, recordings[place], code)
             found[place] = Transcription(words, code, len(recordings[place]))

@@ -30,6 +30,8 @@ CELLS = (128, 256)
 """Text cells are rounded up to one of these, or to all of them."""
 MEMORY_SHARE = 0.4
 """Of a GPU's memory, what the arena may take."""
+FREE_SHARE = 0.8
+"""Of what others have left free of it when the network is there, likewise: the rest is for what a batch computes."""
 
 
 class Shape(NamedTuple):
@@ -112,7 +114,7 @@ class CacheArena:
     """Memory for the caches of one batch at a time. Use it within torch.inference_mode."""
 
     def __init__(self, decoder: WhisperDecoder, dimensions: Dimensions, budget: int | None = None) -> None:
-        """budget: bytes that it may take; MEMORY_SHARE of the GPU's memory if None, any number on a CPU."""
+        """budget: bytes that it may take; if None, a share of the GPU's memory, any number on a CPU."""
         self._decoder = decoder
         self._dimensions = dimensions
         self._budget = _memory(dimensions.device) if budget is None else budget
@@ -125,16 +127,19 @@ class CacheArena:
         self._state = torch.zeros(FIELDS * largest, dtype=torch.long, device=device)
         self._chosen = torch.zeros(2 * largest, dtype=torch.float64, device=device)
         self._count = torch.zeros(1, dtype=torch.long, device=device)
-        self.generation = 0
-        """Grows whenever memory is allocated anew: addresses taken before are of no use then."""
 
     def fits(self, shape: Shape) -> bool:
         """Whether memory suffices for a shape."""
         return self._dimensions.bytes(self._dimensions.sizes(shape)) <= self._budget
 
+    def holds(self, shape: Shape) -> bool:
+        """Whether there is room for a shape already. If not, `open` moves everything to other addresses."""
+        return all(need <= have for need, have in zip(self._dimensions.sizes(shape), self._held, strict=True))
+
     def open(self, audio: Tensor, lengths: Tensor | None, shape: Shape) -> DecoderCache:
         """Return an empty cache of a shape for a batch of `len(audio)` rows; the one before is lost.
 
+        Raises torch.OutOfMemoryError if there is no room for it and none to be had; then there is room for nothing.
         audio: encoder output (rows, n_audio_ctx, d_model), no wider than the shape; lengths: (rows,), all if None.
         """
         self._reserve(shape)
@@ -177,18 +182,19 @@ class CacheArena:
 
     def _reserve(self, shape: Shape) -> None:
         """Have room for a shape; what was there is lost if there was not."""
-        d = self._dimensions
-        wanted, held = d.sizes(shape), self._held
-        if all(need <= have for need, have in zip(wanted, held, strict=True)):
+        if self.holds(shape):
             return
-        both = Sizes(*map(max, wanted, held))
+        d = self._dimensions
+        wanted = d.sizes(shape)
+        both = Sizes(*map(max, wanted, self._held))
         # Shapes of many rows and shapes of long rows together may be more than any of them.
-        self._held = sizes = both if d.bytes(both) <= self._budget else wanted
+        sizes = both if d.bytes(both) <= self._budget else wanted
         self._audio, self._text, self._attention = [], [], torch.empty(0)  # given back before more is taken
-        self.generation += 1
+        self._held = Sizes(0, 0, 0)  # until there is: what follows may find no memory
         self._audio = [torch.zeros((2, sizes.audio), dtype=d.dtype, device=d.device) for _ in range(d.layers)]
         self._text = [torch.zeros((2, sizes.text), dtype=d.dtype, device=d.device) for _ in range(d.layers)]
         self._attention = torch.zeros(sizes.attention, device=d.device)
+        self._held = sizes
 
 
 def batch_bucket(rows: int) -> int:
@@ -202,4 +208,5 @@ def _memory(device: torch.device) -> int:
     """Return the bytes that may be taken of a device."""
     if device.type != "cuda":
         return 1 << 62
-    return int(MEMORY_SHARE * torch.cuda.get_device_properties(device).total_memory)
+    free, total = torch.cuda.mem_get_info(device)
+    return int(min(MEMORY_SHARE * total, FREE_SHARE * free))

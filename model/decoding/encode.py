@@ -65,6 +65,12 @@ class Encoded:
         return torch.tensor(self.positions, device=self.audio.device)
 
 
+def frames_with_margin(samples: int) -> int:
+    """Return how many frames hold that much audio and a margin of silence after it."""
+    wanted = -(-samples // HOP) + MARGIN_FRAMES
+    return max(-(-wanted // STEP_FRAMES) * STEP_FRAMES, LEAST_FRAMES)
+
+
 class WindowEncoder:
     """Encodes requests; a row's output depends on its own window only."""
 
@@ -93,10 +99,7 @@ class WindowEncoder:
 
         full: 30 s whatever the setting.
         """
-        if full or not self._dynamic:
-            return self._full
-        wanted = -(-samples // HOP) + MARGIN_FRAMES
-        return min(max(-(-wanted // STEP_FRAMES) * STEP_FRAMES, LEAST_FRAMES), self._full)
+        return self._full if full or not self._dynamic else min(frames_with_margin(samples), self._full)
 
     def truncates(self, samples: int) -> bool:
         """Say whether that much audio is encoded with less than 30 s of context."""

@@ -86,7 +86,6 @@ class StepSource:
         self._dimensions = Dimensions.of(decoder, len(self._heads))
         self._arena = CacheArena(decoder, self._dimensions, stepping.budget) if stepping.capture else None
         self._graphs: OrderedDict[Shape, CountedStep] = OrderedDict()
-        self._generation = 0
         self._shape: Shape | None = None
         """Of the cache that is in the arena, with the rows it was opened with."""
         self._reason = Reason.DEVICE
@@ -97,12 +96,10 @@ class StepSource:
         self._shape = self._fitting(audio, lengths, cells)
         if self._shape is None or self._arena is None:
             return self._decoder.new_cache(audio, lengths, capacity=cells)
-        cache = self._arena.open(audio, lengths, self._shape)
-        if self._generation != self._arena.generation:
-            self._generation = self._arena.generation
+        if not self._arena.holds(self._shape):  # what graphs know by its address moves, and they would keep the old
             self.counters.evictions += len(self._graphs)
             self._graphs.clear()
-        return cache
+        return self._arena.open(audio, lengths, self._shape)
 
     def step(self, cache: DecoderCache) -> Step:
         """Return the step for a cache, which must be the one opened last."""
@@ -119,17 +116,29 @@ class StepSource:
         return graph
 
     def prepare(self, positions: int) -> None:
-        """Capture the graphs of batches that hear so many positions each, so that no stream has to wait for it."""
-        d, sizes = self._dimensions, BATCHES[: BATCHES.index(PREPARED_ROWS) + 1]
+        """Capture the graphs of batches that hear so many positions each, so that no stream has to wait for it.
+
+        Where memory does not suffice for the largest, those that it suffices for.
+        """
+        d, sizes = self._dimensions, list(BATCHES[: BATCHES.index(PREPARED_ROWS) + 1])
         audio = torch.zeros((PREPARED_ROWS, positions, d.heads * d.head_dim), dtype=d.dtype, device=d.device)
         for cells in (d.cells, *(size for size in reversed(CELLS) if size < d.cells)):
-            able = [rows for rows in sizes if self._fitting(audio[:rows], None, cells)]
-            if not able:
-                continue
+            while able := [rows for rows in sizes if self._fitting(audio[:rows], None, cells)]:
+                if self._prepared(audio, able, cells):
+                    break
+                sizes = able[:-1]
+                torch.cuda.empty_cache()
+
+    def _prepared(self, audio: Tensor, able: Sequence[int], cells: int) -> bool:
+        """Capture the graphs of so many rows each, if there is memory for them; say whether there was."""
+        try:
             cache = self.open(audio[: able[-1]], None, cells)
             for rows in reversed(able):
                 cache.keep(list(range(rows)))
                 self.step(cache)
+        except torch.OutOfMemoryError:
+            return False
+        return True
 
     def closes_ranks(self, rows: int, live: int) -> bool:
         """Whether so few rows of a step are not done that they should go on as a smaller batch."""
@@ -160,6 +169,8 @@ class StepSource:
         step.load(())  # what runs while capturing must not write where rows have been
         try:
             replay = self._capture(step)
+        except torch.OutOfMemoryError:
+            raise  # there will be some for fewer rows, or another time
         except RuntimeError:
             # Slow is better than none. An error that the device does not survive comes again with the next launch.
             logger.exception("the decode step cannot be captured as a graph, decoding goes on without")
@@ -226,7 +237,10 @@ class GraphCapture:
                     step()
             current.wait_stream(self._stream)
             graph = torch.cuda.CUDAGraph()
-            # Of other threads only those that allocate would disturb a capture; none of them uses this device.
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-                step()
+            try:
+                # Of other threads only those that allocate would disturb a capture; none of them uses this device.
+                with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+                    step()
+            finally:
+                torch.cuda.set_stream(current)  # which torch leaves behind if what was recorded is of no use
         return graph.replay

@@ -58,7 +58,7 @@ def examine(settings: Config) -> Iterator[Finding]:
     """Look at one thing after the other."""
     yield Finding("program", good=True, detail=f"streamer {__version__}, Python {platform.python_version()}")
     yield look("sound files", sound_files)
-    yield look("torch", torch_device)
+    yield look("torch", lambda: torch_device(settings))
     yield look("model", lambda: model(settings))
     yield look("port", lambda: port(settings))
     portaudio = look("PortAudio", lambda: str(load_portaudio().get_portaudio_version()[1]), needed=False)
@@ -80,13 +80,16 @@ def sound_files() -> str:
     return str(import_module("soundfile").__libsndfile_version__)
 
 
-def torch_device() -> str:
-    """Say where recognition will run."""
-    torch = import_module("torch")
-    if not torch.cuda.is_available():
-        return f"torch {torch.__version__} on {torch.get_num_threads()} CPU threads; it sees no GPU"
-    name = torch.cuda.get_device_name()
-    free, total = torch.cuda.mem_get_info()
+def torch_device(settings: Config) -> str:
+    """Say where recognition will run. Raises ModelError for a device or a precision that cannot be had."""
+    torch, choice = import_module("torch"), import_module("model.device")
+    device = choice.choose_device(settings.model.device)
+    choice.choose_precision(settings.model.precision, device)
+    if device.type == "cpu":
+        sees = "it sees a GPU, which is not to be used" if torch.cuda.is_available() else "it sees no GPU"
+        return f"torch {torch.__version__} on {torch.get_num_threads()} CPU threads; {sees}"
+    name = torch.cuda.get_device_name(device)
+    free, total = torch.cuda.mem_get_info(device)
     return f"torch {torch.__version__} on {name}, {free // MEBIBYTE} of {total // MEBIBYTE} MiB free"
 
 

@@ -53,6 +53,26 @@ def test_what_there_is_no_time_for_is_said_to_be_left_out():
     assert "790 TFLOP/s" in table
 
 
+def test_a_part_that_fails_costs_the_others_nothing(monkeypatch, capsys):
+    def broken(*_, **__):
+        raise RuntimeError("no compiler is here")
+
+    monkeypatch.setattr(gpu, "step_seconds", broken)
+    results = gpu.Measurement(BENCH, TOY, Precision.FLOAT32, SMALLEST, monotonic() + 60).run()
+
+    assert results.left_out == ["steps: RuntimeError: no compiler is here"]
+    assert "Traceback" in capsys.readouterr().err
+    assert all((results.turnaround, results.crowds, results.encoder))
+    assert "no compiler is here" in describe([results], "here", "CPU", "")
+
+
+def test_the_roofline_is_of_as_many_positions_as_an_update_encodes():
+    results = gpu.Results(TOY, crowds={(1, 5.0, None): cost(0.01)})
+    most = 1 / (2 * update_seconds(TOY, DEVICES["H200"], 320))
+
+    assert f"| {most:.0f} |" in describe([results], "here", "NVIDIA H200", "")
+
+
 @pytest.mark.parametrize("acceptance", [0.5, 0.9, 1.0])
 def test_a_draft_has_as_much_of_the_text_right_as_it_was_asked_for(acceptance):
     updates = Updates(BENCH, TOY, build(TOY, CPU, Precision.FLOAT32))

@@ -243,6 +243,67 @@ def test_a_capture_that_fails_is_reported_and_not_tried_again(caplog):
     assert "cannot be captured" in caplog.text
 
 
+def test_a_lack_of_memory_at_a_capture_is_told_and_costs_no_later_one_its_graph():
+    calls = []
+
+    def short_once(step):
+        calls.append(step)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return record(step)
+
+    decoder = make(Stepping(short_once))
+    with pytest.raises(torch.OutOfMemoryError):
+        decoder.decode(audio()[:2], None, [row(limit=5)] * 2)
+    decoder.decode(audio()[:2], None, [row(limit=5)] * 2)
+
+    assert decoder.counters.captures > 0
+    assert decoder.counters.eager.total() == 0
+
+
+@pytest.mark.parametrize("lacking", range(1, 6))
+def test_a_lack_of_memory_as_the_arena_grows_costs_later_batches_nothing(monkeypatch, lacking):
+    decoder = make(Stepping(record))
+    decoder.decode(audio()[:1], None, [row(limit=5)])
+    asked = [row(limit=5)] * 6
+    with monkeypatch.context() as patch:
+        patch.setattr("model.decoding.arena.torch", Torch(lacking))
+        with pytest.raises(torch.OutOfMemoryError):
+            decoder.decode(audio(), None, asked)
+    found = decoder.decode(audio(), None, asked)
+
+    assert [out.tokens for out in found] == [out.tokens for out in plain(asked)]
+    assert decoder.counters.eager.total() == 0
+
+
+def test_graphs_are_prepared_for_fewer_rows_where_memory_does_not_suffice():
+    def short(step):
+        if step.place.state.shape[1] > 4:
+            raise torch.OutOfMemoryError("out of memory")
+        return record(step)
+
+    decoder = make(Stepping(short))
+    decoder.warm_up(100)
+
+    assert {shape.batch for shape in decoder.steps._graphs} == {1, 2, 4}
+
+
+class Torch:
+    """Torch, for which there is no memory at one call of `zeros`."""
+
+    def __init__(self, lacking):
+        self._left = lacking
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+    def zeros(self, *args, **options):
+        self._left -= 1
+        if not self._left:
+            raise torch.OutOfMemoryError("out of memory")
+        return torch.zeros(*args, **options)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e4])
 def test_nothing_of_an_earlier_batch_is_seen(value):
     """Not even what is no number, which a mask would not hide."""
