@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.audio.audio_padding import cut_rows, fill_rows, mono_rows, rectangle, standardize
+from model.audio.audio_padding import by_name, cut_rows, fill_rows, mono_rows, rectangle, single_precision, standardize
 from model.audio.spectrogram import N_FFT, log_mel_spectrogram, mel_filters, normalize
 from model.batch import TENSORS, BatchFeature
 from model.config import ModelError
@@ -25,6 +25,7 @@ from model.text.token_padding import Padding
 from model.types import HOP, SAMPLE_RATE, Samples
 
 FILE = "preprocessor_config.json"
+MASK = "attention_mask"
 PROCESSOR_FILE = "processor_config.json"
 SIZES = ("feature_size", "sampling_rate", "hop_length", "chunk_length", "n_fft")
 FIELDS = (*SIZES, "padding_value", "dither", "return_attention_mask", "padding_side")
@@ -184,27 +185,34 @@ class WhisperFeatureExtractor:
     ) -> BatchFeature:
         """Bring rows of `input_features` to one length along their first axis; for rows that came one by one.
 
-        Options as in calling the extractor; max_length is needed to cut, and to pad to it. Raises ValueError.
+        Options as in calling the extractor; max_length is needed to cut, and to pad to it. A mask that came with the
+        rows goes with them, whatever else came stays as it is; rows that are tensors make tensors. Raises ValueError.
         """
+        columns = by_name(processed_features)
         name = self.model_input_names[0]
-        if isinstance(processed_features, Mapping):
-            given = list(processed_features[name])
-        else:
-            given = [row[name] for row in processed_features]
-        rows = [np.asarray(row) for row in given]
+        if not columns.get(name):
+            raise ValueError(f"rows must have {name}, got {', '.join(columns) or 'none'}")
         if max_length is None and (truncation or Padding.of(padding) is Padding.MAX_LENGTH):
             raise ValueError("max_length must be given to cut rows, or to pad to it, got None")
-        rows = cut_rows(rows, max_length, pad_to_multiple_of) if truncation and max_length is not None else rows
-        rows, masks = self._fill(rows, padding, max_length or 0, pad_to_multiple_of)
-        batch: dict[str, Any] = {"input_features": rectangle(rows)}
+        kind = return_tensors or ("pt" if isinstance(columns[name][0], Tensor) else "np")
+        batch: dict[str, Any] = {key: [single_precision(value) for value in column] for key, column in columns.items()}
+        if truncation and max_length is not None:
+            for key in {name, MASK} & batch.keys():
+                batch[key] = cut_rows(batch[key], max_length, pad_to_multiple_of)
+        rows, masks = self._fill(batch[name], padding, max_length or 0, pad_to_multiple_of)
         if self.return_attention_mask if return_attention_mask is None else return_attention_mask:
-            batch["attention_mask"] = rectangle(masks)
-        return BatchFeature(batch).convert_to_tensors(return_tensors)
+            if MASK in batch:
+                masks, _ = self._fill(batch[MASK], padding, max_length or 0, pad_to_multiple_of, value=0)
+            batch[MASK] = rectangle(masks)
+        batch[name] = rectangle(rows)
+        return BatchFeature(batch).convert_to_tensors(kind)
 
-    def _fill(self, rows: Sequence[Any], padding: str | bool, length: int, multiple: int | None) -> tuple[Any, Any]:
-        """Pad rows as this extractor does."""
-        left = self.padding_side == "left"
-        return fill_rows(rows, Padding.of(padding), length, multiple, value=self.padding_value, left=left)
+    def _fill(
+        self, rows: Sequence[Any], padding: str | bool, length: int, multiple: int | None, value: float | None = None
+    ) -> tuple[Any, Any]:
+        """Pad rows as this extractor does, with its own value if `value` is None."""
+        left, filler = self.padding_side == "left", self.padding_value if value is None else value
+        return fill_rows(rows, Padding.of(padding), length, multiple, value=filler, left=left)
 
     def _check_rate(self, sampling_rate: int | None) -> None:
         """Raise ValueError for another sampling rate, and warn of one that is not given."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import io
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -19,6 +19,8 @@ import soxr
 import torch
 
 from model.features import WhisperFeatureExtractor
+from model.generation.segments import Segment
+from model.generation_config import GenerationConfig
 from model.processor import WhisperProcessor
 from model.tokenizer import WhisperTokenizer
 from model.types import Samples
@@ -26,9 +28,12 @@ from model.whisper import WhisperForConditionalGeneration
 
 TASK = "automatic-speech-recognition"
 BEAMS = 5
-"""As openai/whisper's command and the reference's pipeline search, unless the checkpoint's configuration says else."""
-
-
+"""As openai/whisper's command searches, and the reference's pipeline, whatever the checkpoint's configuration says."""
+MOST_TOKENS = 256
+"""Of a window, where the checkpoint's configuration has no `max_length`, likewise."""
+ROOM = 4
+"""For what starts a window, in a decoder with so few positions that the reference would refuse."""
+SECONDS_PER_STAMP = 0.02
 FETCH_TIMEOUT_S = 60.0
 MOST_BYTES = 1 << 30
 """Of a sound file that is fetched."""
@@ -83,22 +88,42 @@ class SpeechRecognitionPipeline:
             return_tensors="pt",
         ).to(self.model.device, dtype=self.model.dtype)
         config = copy.copy(self.model.generation_config)
-        if config.num_beams in {None, 1}:
-            config.num_beams = BEAMS
+        config.num_beams = BEAMS
+        bounded = config.max_length not in {None, GenerationConfig.defaults()["max_length"]}
+        config.max_new_tokens = None if bounded else min(MOST_TOKENS, self.model.config.max_target_positions - ROOM)
         given = {"generation_config": config} | dict(generate_kwargs)
         if return_timestamps:
             given |= {"return_timestamps": True, "return_segments": True}
         found: Any = self.model.generate(**features, **given)
         if not return_timestamps:
             return {"text": self.processor.batch_decode(found, skip_special_tokens=True)[0]}
+        segments = found["segments"][0]
         chunks = [
-            {
-                "timestamp": (round(float(segment["start"]), 2), round(float(segment["end"]), 2)),
-                "text": self.processor.decode(segment["tokens"], skip_special_tokens=True),
-            }
-            for segment in found["segments"][0]
+            {"timestamp": time, "text": self.processor.decode(segment["tokens"], skip_special_tokens=True)}
+            for segment, time in zip(segments, self._times(segments), strict=True)
         ]
         return {"text": "".join(chunk["text"] for chunk in chunks), "chunks": [one for one in chunks if one["text"]]}
+
+    def _times(self, segments: Sequence[Segment]) -> Iterator[tuple[float, float | None]]:
+        """Yield start and end of each segment in seconds, as its own timestamps have them.
+
+        `generate` counts a window that is not divided from its beginning, whatever its first timestamp. Where none
+        closes it, the text ends before the next begins; at the end of the recording nobody knows, and the end is None.
+        """
+        zero = self.processor.tokenizer.convert_tokens_to_ids("<|notimestamps|>") + 1
+        starts: list[float] = []
+        ends: list[float | None] = []
+        for segment in segments:
+            start, end, tokens = float(segment["start"]), float(segment["end"]), segment["tokens"].tolist()
+            stamps = [(token - zero) * SECONDS_PER_STAMP for token in tokens if token >= zero]
+            closed = len(stamps) > 1 and tokens[-1] >= zero
+            undivided = not closed or abs(end - start - stamps[-1]) < SECONDS_PER_STAMP / 2
+            leads = bool(stamps) and tokens[0] >= zero
+            starts.append(round(start + stamps[0] if undivided and leads else start, 2))
+            ends.append(round(end, 2) if closed else None)
+        for place, (start, found) in enumerate(zip(starts, ends, strict=True)):
+            following = starts[place + 1] if place + 1 < len(starts) else None
+            yield start, following if found is None else found
 
 
 def pipeline(

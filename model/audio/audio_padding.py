@@ -5,7 +5,7 @@ Source: transformers feature_extraction_sequence_utils.py, `pad`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,6 +33,19 @@ def mono_rows(speech: Any) -> list[Samples]:
         if row.ndim != 1:
             raise ValueError(f"only mono audio is supported, got a row of shape {row.shape}")
     return rows
+
+
+def by_name(rows: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return columns by name; those of rows that came one by one are the first row's."""
+    if isinstance(rows, Mapping):
+        return {name: list(column) for name, column in rows.items()}
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+
+
+def single_precision(values: Any) -> NDArray[Any]:
+    """Return numbers as an array; where they would be float64, as lists of them are, as float32."""
+    array = np.asarray(values)
+    return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
 def cut_rows(rows: Sequence[Row], length: int, multiple: int | None) -> list[Row]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from model.generation.judgement import Thresholds
 from model.generation.prompts import PromptCondition
-from model.generation_config import GenerationConfig
+from model.generation_config import FIELDS, GenerationConfig
 
 logger = logging.getLogger(__name__)
 
@@ -128,8 +128,9 @@ def complete_config(
     unknown = [name for name, value in inputs.items() if name not in INPUTS and value is not None]
     if unknown:
         raise ValueError(f"generate has no argument {', '.join(unknown)}, and neither has its configuration")
-    # An argument that is None says nothing: what the network has holds.
-    _fill(config, own)
+    # A field of every network that is None says nothing: what this one has holds. One of Whisper's own says none.
+    config.update(**{name: value for name, value in own.to_dict().items() if name in FIELDS}, defaults_only=True)
+    config.update(**GenerationConfig.defaults(), defaults_only=True)
     return config, {name: value for name, value in inputs.items() if value is not None}
 
 

@@ -82,6 +82,8 @@ def _derived(config: WhisperConfig, tokenizer: Vocabulary) -> dict[str, Any]:
     return {
         "decoder_start_token_id": t.sot,
         "eos_token_id": t.eot,
+        "pad_token_id": t.eot,
+        "max_length": config.max_target_positions,
         "no_timestamps_token_id": t.notimestamps,
         "prev_sot_token_id": t.startofprev,
         "alignment_heads": tuple((layer, head) for layer in layers for head in heads),

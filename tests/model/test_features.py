@@ -266,6 +266,27 @@ def test_padding_features_that_came_one_by_one_equals_the_reference(options):
         WhisperFeatureExtractor().pad(rows, truncation=True)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"return_attention_mask": True}, {"return_attention_mask": True, "truncation": True, "max_length": 5}],
+)
+@pytest.mark.parametrize("kind", [list, torch.tensor, np.asarray])
+def test_padding_what_a_data_set_gives_back_equals_the_reference(options, kind):
+    rows = [
+        {"input_features": kind([[n / 7] * 3] * n), "attention_mask": kind([1] * (n - 1) + [0]), "labels": kind([5, n])}
+        for n in ((4, 7) if options else (7, 7))
+    ]
+    for wanted in ({}, {"return_tensors": "pt"}, {"return_tensors": "np"}):
+        expected = transformers.WhisperFeatureExtractor().pad([dict(row) for row in rows], **options, **wanted)
+
+        batch = WhisperFeatureExtractor().pad(rows, **options, **wanted)
+
+        assert set(batch) == set(expected)
+        for name, value in expected.items():
+            assert (type(batch[name]), batch[name].dtype) == (type(value), value.dtype)
+            np.testing.assert_array_equal(batch[name], value)
+
+
 def test_a_missing_sampling_rate_is_warned_of(caplog):
     WhisperFeatureExtractor(chunk_length=1)(recording(0.1))
 

@@ -214,6 +214,18 @@ def test_a_pipeline_makes_text_of_samples(name, sample, timestamps):
     assert same(example)["text"].split()
 
 
+def test_a_pipeline_has_the_devices_of_the_reference(name, monkeypatch):
+    for given in (None, -1, 0, "cpu", torch.device("cpu")):  # where there is no GPU, 0 is none
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        assert ours.pipeline(model=name, device=given).model.device == torch.device("cpu")
+    moved = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, device: moved.append(device) or self)
+    for given in (None, 0, 1, -1):
+        ours.pipeline(model=name, device=given)
+    assert list(map(str, moved)) == ["cuda:0", "cuda:0", "cuda:1", "cpu"]
+
+
 def test_a_pipeline_takes_a_file(name, sample, tmp_path):
     path = tmp_path / "speech.wav"
     soundfile.write(path, sample, SAMPLE_RATE, subtype="FLOAT")

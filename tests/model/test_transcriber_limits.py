@@ -25,7 +25,6 @@ def checkpoint(monkeypatch):
     monkeypatch.setattr("model.transcriber.TEMPERATURES", (0.0,))
     found = small_checkpoint(0.5)
     found.model.generation_config = found.generation
-    found.generation.max_length = 448
     return found
 
 

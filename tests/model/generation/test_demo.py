@@ -1,5 +1,6 @@
 """The embedded model, whose texts end and whose timestamps mean something, against the reference."""
 
+import copy
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import soundfile
 import torch
 import transformers
 
+import model
 from model.types import SAMPLE_RATE
 from model.whisper import WhisperForConditionalGeneration
 from tests.model.generation.sameness import both
@@ -93,3 +95,31 @@ def test_the_language_is_heard(networks):
     padded = torch.nn.functional.pad(inputs["input_features"], (0, 3000 - inputs["input_features"].shape[-1]))
 
     assert ours.detect_language(padded).tolist() == theirs.detect_language(padded).tolist()
+
+
+@pytest.mark.parametrize("pieces", [((0, 21), (0, 19)), ((3, 9),), ((0, 21), (2, 20), (5, 9))])
+def test_a_pipeline_s_chunks_have_the_times_of_the_reference(networks, pieces):
+    audio = np.concatenate([speech(*piece) for piece in pieces])
+
+    def example(package, network):
+        processor = package.WhisperProcessor.from_pretrained(DEMO)
+        parts = {"tokenizer": processor.tokenizer, "feature_extractor": processor.feature_extractor}
+        recognize = package.pipeline("automatic-speech-recognition", model=network, **parts)
+        return recognize(audio.copy(), return_timestamps=True, generate_kwargs=ENGLISH | {"num_beams": 1})
+
+    assert example(model, networks[0]) == example(transformers, networks[1])
+
+
+@pytest.mark.parametrize("max_length", [None, 448])
+def test_a_pipeline_has_room_for_what_is_said_whatever_the_configuration_says(networks, monkeypatch, max_length):
+    texts = []
+    for package, network in zip((model, transformers), networks, strict=True):
+        config = copy.deepcopy(network.generation_config)
+        config.max_length, config.num_beams = max_length, 2
+        monkeypatch.setattr(network, "generation_config", config)
+        processor = package.WhisperProcessor.from_pretrained(DEMO)
+        parts = {"tokenizer": processor.tokenizer, "feature_extractor": processor.feature_extractor}
+        texts.append(package.pipeline("automatic-speech-recognition", model=network, **parts)(speech(0, 21))["text"])
+
+    assert texts[0] == texts[1]
+    assert len(texts[0].split()) > 18

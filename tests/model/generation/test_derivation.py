@@ -36,7 +36,8 @@ def test_without_a_file_the_later_half_of_the_layers_aligns(tokenizer, tmp_path)
 
     assert derived.alignment_heads == ((2, 0), (2, 1), (3, 0), (3, 1))
     assert derived.decoder_start_token_id == tokenizer.sot
-    assert derived.eos_token_id == tokenizer.eot
+    assert derived.eos_token_id == derived.pad_token_id == tokenizer.eot
+    assert derived.max_length == CONFIG.max_target_positions
     assert derived.prev_sot_token_id == tokenizer.startofprev
     assert derived.no_timestamps_token_id == tokenizer.notimestamps
     assert derived.max_initial_timestamp_index == 50

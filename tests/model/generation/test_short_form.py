@@ -239,3 +239,15 @@ def test_rows_of_one_output_are_of_one_window_and_none_is_missing(seed):
         sound(1.0, 1.0, seed=seed), attention_mask=mask(1.0, 1.0), return_dict_in_generate=True, task="translate"
     )
     assert len(found.sequences) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "arguments"),
+    [
+        ({"forced_decoder_ids": [[1, FR], [2, TRANSLATE]]}, {"forced_decoder_ids": None}),
+        ({"max_initial_timestamp_index": 0}, {"max_initial_timestamp_index": None, "return_timestamps": True}),
+        ({"num_beams": 3}, {"num_beams": None, "language": "en"}),
+    ],
+)
+def test_none_says_nothing_of_a_field_of_all_networks_and_switches_off_one_of_whisper_s_own(fields, arguments):
+    both(networks(0, **fields), sound(1.0, 1.0), **arguments)
