@@ -97,6 +97,7 @@ def test_the_file_is_honoured(tokenizer, tmp_path):
     said = json.loads(config.to_json_string())
     assert said | {"eos_token_id": [301]} == values | {
         "decoder_start_token_id": tokenizer.sot, "prev_sot_token_id": tokenizer.startofprev,
+        "pad_token_id": tokenizer.eot,
     }  # fmt: skip
 
 
