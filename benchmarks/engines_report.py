@@ -52,7 +52,7 @@ are wrong and spread; "passes" are decoder passes. Our time holds features, word
 ## As users get it
 
 Share of the cost of {REFERENCES[Table.USERS]} with its defaults: 30 s, beams of 5. Our row on 10 s of context is with \
-`--encoder-context dynamic`, for weights that bear it; ours on 30 s is the default for released weights.
+`--model.encoder-context dynamic`, for weights that bear it; ours on 30 s is the default for released weights.
 
 {_table(cells, Table.USERS)}
 

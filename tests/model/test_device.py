@@ -36,3 +36,12 @@ def test_int8_is_for_a_cpu_whose_torch_can_multiply_in_it(monkeypatch):
 def test_one_core_is_left_to_the_event_loop():
     alone, beside = default_threads(alone=True), default_threads(alone=False)
     assert beside == max(1, alone - 1)
+
+
+def test_recognition_on_a_gpu_does_without_the_attention_that_makes_a_plan_for_each_shape(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", lambda *, enabled: asked.append(enabled))
+    device.set_up(torch.device("cpu"))
+    assert asked == []
+    device.set_up(torch.device("cuda"))
+    assert asked == [False]

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from model import pipeline
+from model.errors import ModelError
 from model.files.hub import demo_folder
 from model.generation.long_form import Transcription
 from model.transcriber import WhisperTranscriber
@@ -75,3 +76,16 @@ def test_a_pipeline_takes_the_address_of_a_sound_file():
             thread.join()
     assert found == known
     assert found["text"]
+
+
+@pytest.mark.parametrize(
+    ("recordings", "said"), [(1, "for a recording"), (3, "for 3 recordings at once: fewer need less")]
+)
+def test_a_lack_of_memory_is_told_with_what_would_help(checkpoint, monkeypatch, recordings, said):
+    def short(**_):
+        raise torch.OutOfMemoryError("tried to allocate 20 MiB")
+
+    monkeypatch.setattr(checkpoint.model, "generate", short)
+
+    with pytest.raises(ModelError, match=f"not enough memory {said} .tried to allocate 20 MiB"):
+        WhisperTranscriber(checkpoint).transcribe([noise(1.0)] * recordings, language="en")

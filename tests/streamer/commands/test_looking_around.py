@@ -53,6 +53,23 @@ def test_the_doctor_fails_when_the_basics_do(capsys, monkeypatch):
     assert "nobody/nothing" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--model.device", "cuda:99"], "device 'cuda:99' is not there"),
+        (["--model.device", "cpu", "--precision", "float16"], "precision float16 needs a GPU"),
+    ],
+)
+def test_the_doctor_fails_for_a_device_or_a_precision_that_the_daemon_would_refuse(
+    flags, complaint, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "300")
+
+    assert run(["doctor", "--model", "demo", "--port", "0", *flags]) == Exit.UNAVAILABLE
+
+    assert complaint in capsys.readouterr().out
+
+
 def test_the_demonstration_says_whose_voice_it_plays(tmp_path):
     for digit, name in [(d, f"{d}_{s}_{take}.wav") for s, take, digits in UTTERANCES for d in digits]:
         sound_file(tmp_path / name, np.full(4000, digit / 100, dtype=np.float32))
