@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable
@@ -131,7 +132,8 @@ class Transcriptions:
         if asked.stream:
             await reply.event(answers.done(transcript, duration), last=True)
         else:
-            await reply.whole(*answers.body(transcript, duration, asked))
+            # Of hours, subtitles take seconds to make. If nobody waits for them any more, neither do we.
+            await reply.whole(*await asyncio.to_thread(answers.body, transcript, duration, asked))
 
     @asynccontextmanager
     async def _decoding(self, upload: Upload) -> AsyncGenerator[Recording]:

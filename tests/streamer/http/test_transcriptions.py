@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Task
 from streamer.config import Config, HttpConfig
+from streamer.http import answers
 from streamer.recognition.health import TRIAL
 from streamer.recognition.lanes import Lane
 from tests.fakes import LevelRecognizer, silence, speak
@@ -73,6 +76,25 @@ async def test_subtitles_are_cues_with_times() -> None:
     assert srt.headers["content-type"] == vtt.headers["content-type"] == "text/plain; charset=utf-8"
     assert srt.text.startswith("1\n00:00:00,100 --> 00:00:01,100\nw1 w2 w3\n\n2\n00:00:02,250 --> ")
     assert vtt.text.startswith("WEBVTT\n\n00:00:00.100 --> 00:00:01.100\nw1 w2 w3\n\n00:00:02.250 --> ")
+
+
+async def test_others_are_served_while_subtitles_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, may_end, body = threading.Event(), threading.Event(), answers.body
+
+    def slow_body(*arguments: Any) -> tuple[str, str]:
+        begun.set()
+        assert may_end.wait(10)
+        return body(*arguments)
+
+    monkeypatch.setattr(answers, "body", slow_body)
+    async with running() as server, asyncio.TaskGroup() as group:
+        uploading = group.create_task(upload(server, response_format="srt"))
+        await until(begun.is_set)
+        assert (await get(server, "/healthz"))[0] == 200
+        may_end.set()
+        response = await uploading
+
+    assert response.status_code == 200
 
 
 async def test_verbose_json_has_segments_and_words_where_they_were_said() -> None:
