@@ -11,6 +11,7 @@ from typing import Any, cast
 import uvicorn
 
 from streamer.network.http_protocol import HttpProtocol
+from streamer.network.listening import named
 from streamer.network.transport import Presence, TransportConfig
 from streamer.network.turnstile import Turnstile
 
@@ -38,7 +39,10 @@ class Listener(uvicorn.Server):
         self._ending.set()
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
-        """Listen, and say so; uvicorn's own would leave TLS asyncio's bounds, 60 s to open and 30 s to close."""
+        """Listen, and say so; uvicorn's own would leave TLS asyncio's bounds, 60 s to open and 30 s to close.
+
+        Raises AddressError for a port that somebody else listens on by now.
+        """
         config = cast(TransportConfig, self.config)
         limits: dict[str, Any] = {}
         if config.certificate is not None:
@@ -51,7 +55,8 @@ class Listener(uvicorn.Server):
         for listener in sockets or ():
             server = await loop.create_server(self._protocol, sock=listener, backlog=config.backlog, **limits)
             self.servers.append(server)
-            await server.start_serving()
+            with named(listener):
+                await server.start_serving()
         self.started = True
         self.listening.set()
 

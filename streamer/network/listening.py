@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -101,7 +102,7 @@ def bind(addresses: Sequence[tuple[socket.AddressFamily, str]], config: ServerCo
                     listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 listener.bind((address, port))
             except OSError as error:
-                raise AddressError(f"cannot listen on {address} port {port}: {error.strerror}") from None
+                raise taken(address, port, error) from None
             port = listener.getsockname()[1]
             prepare(listener, config)
     except BaseException:
@@ -112,14 +113,39 @@ def bind(addresses: Sequence[tuple[socket.AddressFamily, str]], config: ServerCo
 
 
 def prepare(listener: socket.socket, config: ServerConfig) -> None:
-    """Set what accepted connections inherit (Linux: buffers and TCP_USER_TIMEOUT)."""
+    """Set what accepted connections inherit (Linux: buffers, TCP_NODELAY and TCP_USER_TIMEOUT)."""
     listener.setblocking(False)  # noqa: FBT003  # its only argument
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
-    if listener.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
+    if listener.family == socket.AF_UNIX:
+        return
+    # Else the end of an answer waits until its beginning is acknowledged, 40 ms on a kept connection. asyncio sets it
+    # only where a socket was made with its protocol's number.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
         # A peer that acknowledges nothing for this long is dead: pings and what is left in buffers then do not wait for
         # ever. Twice the time that a send may take, so that a slow client is cut off by us, who can say why.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(2 * config.send_timeout_s * 1000))
+
+
+@contextmanager
+def named(listener: socket.socket) -> Generator[None]:
+    """Have a socket listen inside, and raise AddressError if it may not.
+
+    Two sockets with SO_REUSEADDR can be bound to one port as long as neither listens: the second hears of it here.
+    """
+    try:
+        yield
+    except OSError as error:
+        if listener.family == socket.AF_UNIX:
+            raise
+        address, port, *_ = listener.getsockname()
+        raise taken(address, port, error) from None
+
+
+def taken(address: str, port: int, error: OSError) -> AddressError:
+    """Return what to raise about an address and port that cannot be had."""
+    return AddressError(f"cannot listen on {address} port {port}: {error.strerror}")
 
 
 def exposed(sockets: Sequence[socket.socket]) -> list[str]:

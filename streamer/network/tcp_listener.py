@@ -9,6 +9,7 @@ from functools import partial
 
 from streamer.network.door import Door, Guests
 from streamer.network.flow import READ_BYTES, drop
+from streamer.network.listening import named
 from streamer.network.tcp_wire import TcpWire
 
 logger = logging.getLogger(__name__)
@@ -35,14 +36,18 @@ class TcpListener:
         self._ending = asyncio.Event()
 
     async def run(self) -> None:
-        """Accept connections until `end`, then wait for those that are open."""
+        """Accept connections until `end`, then wait for those that are open.
+
+        Raises AddressError, in an ExceptionGroup, for a port that somebody else listens on by now.
+        """
         async with asyncio.TaskGroup() as group:
             accept = partial(self._accept, group)
             servers: list[asyncio.Server] = []
             try:
                 for each in self.sockets:
                     servers.append(await asyncio.start_server(accept, sock=each, limit=READ_BYTES, start_serving=False))
-                    await servers[-1].start_serving()
+                    with named(each):
+                        await servers[-1].start_serving()
                 await self._ending.wait()
             finally:
                 self._ending.set()

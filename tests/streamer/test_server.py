@@ -21,6 +21,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples
+from streamer.commands.outcome import Exit, expected
 from streamer.config import Config, ConfigError, ServerConfig, SessionConfig, WyomingConfig
 from streamer.connection.reader import MOST_UNTOLD
 from streamer.core.audio import ALAW, MULAW
@@ -547,6 +548,23 @@ def test_a_port_that_is_taken_is_named() -> None:
         port = mine.getsockname()[1]
         with pytest.raises(AddressError, match=f"127.0.0.1 port {port}: Address already in use"):
             open_sockets(replace(LOCAL, port=port), [], guarded=False)
+
+
+async def test_a_port_that_another_listens_on_by_now_is_named_too() -> None:
+    [bound] = open_sockets(LOCAL, [], guarded=False)
+    port = bound.getsockname()[1]
+    late = Server(
+        Config(server=replace(LOCAL, port=port)), LevelRecognizer(), {}, lambda _: LevelVad()
+    )  # with SO_REUSEADDR both can be bound as long as neither listens
+    with bound:
+        bound.listen()
+        with pytest.raises(ExceptionGroup) as raised:
+            await late.run()
+
+    assert expected(raised.value) == (
+        f"cannot listen on 127.0.0.1 port {port}: Address already in use",
+        Exit.UNAVAILABLE,
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import socket
 
 import pytest
 
+from streamer.commands.outcome import Exit, expected
 from streamer.config import Config, ConfigError, ServerConfig, WyomingConfig
 from streamer.network import doors
 from streamer.network.doors import LINE, WYOMING, Doors
-from streamer.network.listening import AddressError
+from streamer.network.listening import AddressError, open_sockets
 from streamer.network.ports import Ports
 from tests.streamer.harness import LOCAL, get, running
 from tests.streamer.protocols.stage import HOUSE
@@ -59,3 +60,33 @@ def test_a_port_that_may_not_be_opened_at_all_is_an_error_that_names_it(monkeypa
     monkeypatch.setattr(socket, "socket", refuse)
     with pytest.raises(AddressError, match=r"127\.0\.0\.1 port 10300: Address family not supported"):
         Ports(config, HOUSE)
+
+
+def test_what_is_written_is_sent_at_once_and_waits_for_no_acknowledgement() -> None:
+    given = socket.create_server(("127.0.0.1", 0))
+    for inherited in ([], [given]):
+        [listener] = open_sockets(LOCAL, inherited, guarded=False)
+        with listener, socket.socket() as client:
+            listener.listen()
+            listener.setblocking(True)
+            client.connect(listener.getsockname())
+            with listener.accept()[0] as accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_a_port_beside_that_another_listens_on_by_now_is_an_error_that_names_it() -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        config = Config(server=LOCAL, wyoming=WyomingConfig(enabled=True, port=port))
+        ports = Ports(config, HOUSE)
+        other.listen()
+        with pytest.raises(ExceptionGroup) as raised:
+            await ports.run()
+        ports.close()
+
+    assert expected(raised.value) == (
+        f"cannot listen on 127.0.0.1 port {port}: Address already in use",
+        Exit.UNAVAILABLE,
+    )
