@@ -15,6 +15,9 @@ from streamer.network.listening import named
 from streamer.network.transport import Presence, TransportConfig
 from streamer.network.turnstile import Turnstile
 
+LOOK_S = 0.05
+"""Between two looks whether everybody has left."""
+
 
 class Listener(uvicorn.Server):
     """uvicorn's server; signals are the daemon's own business."""
@@ -59,6 +62,20 @@ class Listener(uvicorn.Server):
                 await server.start_serving()
         self.started = True
         self.listening.set()
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:  # noqa: ARG002  # as in uvicorn
+        """Accept no more, and let everybody take what is left, for a while; `serve` drops those who do not.
+
+        For uvicorn's own they would be an error.
+        """
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                while self.server_state.connections or self.server_state.tasks:  # noqa: ASYNC110  # neither tells
+                    await asyncio.sleep(LOOK_S)
 
     async def _drop(self) -> None:
         """Leave nothing on the event loop. A socket that is closed while the loop watches it lets a later one hang."""

@@ -61,7 +61,8 @@ class HttpProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Go on with the connection; what follows has the usual time again."""
-        if self._deadline is None and not self.transport.is_closing():
+        if not self.transport.is_closing():
+            self._cancel_deadline()
             self._set_deadline()
         super().on_response_complete()
 
@@ -89,10 +90,15 @@ class HttpProtocol(H11Protocol):
 
     def shutdown(self) -> None:
         """Let go of the client when it has its answer; at once, if it has it and only does not leave."""
-        if self.transport.is_closing():
-            self.transport.abort()
-        else:
+        if not self.transport.is_closing():
             super().shutdown()
+        if self.transport.is_closing() and not self._is_untaken():
+            self.transport.abort()
+
+    def _is_untaken(self) -> bool:
+        """Tell whether a whole answer is on its way to the client."""
+        complete = self.cycle is not None and self.cycle.response_complete
+        return complete and self.transport.get_write_buffer_size() > 0
 
     def _is_unread(self) -> bool:
         """Tell whether the request goes on, as an answer begins. The client then has time to send it, unheard."""

@@ -188,7 +188,9 @@ class Turnstile(asyncio.Protocol, asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         """Return how many bytes the client has not taken."""
-        return self._transport.get_write_buffer_size()
+        # Under TLS asyncio counts what waits in front of the cipher, and not what waits behind it.
+        behind = getattr(getattr(self._transport, "_ssl_protocol", None), "_transport", None)
+        return self._transport.get_write_buffer_size() + (behind.get_write_buffer_size() if behind else 0)
 
     def can_write_eof(self) -> bool:
         """Tell whether one direction can be closed."""
