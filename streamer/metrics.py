@@ -99,8 +99,11 @@ class Metrics:
 
     def watch_journal(self, journal: Journal) -> None:
         """Show how the journal fares whenever somebody asks."""
-        durable = Gauge("streamer_journal_durable", "1 if what is told is on the disk before", registry=self.registry)
-        durable.set_function(lambda: float(journal.outlives_daemon))
+        if journal.on_disk:  # one in memory is never durable, which is no trouble
+            durable = Gauge(
+                "streamer_journal_durable", "1 if what is told is on the disk before", registry=self.registry
+            )
+            durable.set_function(lambda: float(journal.outlives_daemon))
         waiting = Gauge("streamer_journal_waiting", "Writes that wait for the disk", registry=self.registry)
         waiting.set_function(lambda: journal.waiting)
         failures = Gauge("streamer_journal_failures", "Transactions that failed, so far", registry=self.registry)

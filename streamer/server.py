@@ -78,7 +78,11 @@ class Server:
         )
         self.engine = self.recognition.engine
         self.admission = Admission(
-            config.server.max_sessions, self.recognition.happens, self.metrics, self.recognition.has_room_for
+            config.server.max_sessions,
+            self.recognition.happens,
+            self.metrics,
+            self.recognition.has_room_for,
+            self.recognition.has_memory,
         )
         self.recognition.recovery.on_restart = self.admission.warn
         self._config = config

@@ -28,16 +28,18 @@ class Admission:
         recognizing: Callable[[], bool],
         metrics: Metrics,
         has_room_for: Callable[[int], bool] = lambda _: True,
+        has_memory: Callable[[], bool] = lambda: True,
     ) -> None:
         """Take the bound.
 
         recognizing: tells whether a stream would be recognised now; has_room_for: whether there is time for so many
-        more of them.
+        more of them; has_memory: whether, as far as is known, one more would not be one too many.
         """
         self._max_sessions = max_sessions
         self._recognizing = recognizing
         self._metrics = metrics
         self._has_room_for = has_room_for
+        self._has_memory = has_memory
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()
         self._patience = Patience()
@@ -53,14 +55,24 @@ class Admission:
     @property
     def ready(self) -> bool:
         """Whether streams are taken, if there is room."""
-        return self._recognizing() and not self.draining
+        return not self.trouble and not self.draining
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing new would be recognised now, however much room there is; empty if it would."""
+        if not self._recognizing():
+            return "recognition is not available"
+        if not self._has_memory():
+            return "recognition ran out of memory a moment ago"
+        return ""
 
     def refusal(self, streams: int = 1) -> ProtocolError | None:
         """Return why so many more sessions, of one client, are not taken, or None."""
         if self.draining:
             return ProtocolError(ErrorCode.SHUTTING_DOWN, "the server is going away", Close.RESTARTING)
-        if not self._recognizing():
-            return ProtocolError(ErrorCode.NOT_READY, "recognition is not available; try later", Close.TRY_LATER)
+        if self.trouble:
+            code = ErrorCode.OVERLOADED if self._recognizing() else ErrorCode.NOT_READY
+            return ProtocolError(code, f"{self.trouble}; try later", Close.TRY_LATER)
         if self.count >= self._max_sessions:
             complaint = f"all {self._max_sessions} sessions are taken; try later"
             return ProtocolError(ErrorCode.BUSY, complaint, Close.TRY_LATER)

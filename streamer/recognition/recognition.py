@@ -71,8 +71,12 @@ class Recognition:
         return (self.engine.ready or self.recovery.mends) and not self._stalls.stalled()
 
     def has_room_for(self, streams: int) -> bool:
-        """Say whether there is time and memory for so many streams more."""
-        return self.governor.has_room_for(streams) and self.recovery.has_memory
+        """Say whether there is time for so many streams more."""
+        return self.governor.has_room_for(streams)
+
+    def has_memory(self) -> bool:
+        """Say whether, as far as is known, one more stream would not be one too many."""
+        return self.recovery.has_memory
 
     async def warm_up(self) -> None:
         """Decode before anybody is let in. Raises EngineError if the model cannot."""

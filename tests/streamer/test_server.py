@@ -22,7 +22,7 @@ from websockets.exceptions import InvalidStatus
 
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Samples
 from streamer.commands.outcome import Exit, expected
-from streamer.config import Config, ConfigError, ServerConfig, SessionConfig, WyomingConfig
+from streamer.config import Config, ConfigError, Durability, JournalConfig, ServerConfig, SessionConfig, WyomingConfig
 from streamer.connection.reader import MOST_UNTOLD
 from streamer.core.audio import ALAW, MULAW
 from streamer.daemon import serve
@@ -611,6 +611,20 @@ async def test_health_and_metrics_are_told_over_http() -> None:
         assert await metric(server, "streamer_ready") == 1
         assert await metric(server, 'streamer_batch_size_bucket{le="1.0"}') > 1
         assert await metric(server, "streamer_commit_lag_seconds_count") >= 2
+
+
+@pytest.mark.parametrize(
+    ("file", "durability", "told"),
+    [("", "normal", []), ("journal", "memory", []), ("journal", "normal", ["streamer_journal_durable 1.0"])],
+)
+async def test_only_a_journal_that_is_for_the_disk_tells_whether_it_is_there(
+    tmp_path: Path, file: str, durability: str, told: list[str]
+) -> None:
+    config = JournalConfig(path=tmp_path / file if file else None, durability=Durability(durability))
+    async with running(config=Config(journal=config)) as server:
+        _, body = await get(server, "/metrics")
+
+    assert [line for line in body.splitlines() if line.startswith("streamer_journal_durable")] == told
 
 
 async def test_two_servers_in_one_process_count_for_themselves() -> None:

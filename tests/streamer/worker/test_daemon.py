@@ -17,6 +17,7 @@ from streamer.worker.supervisor import Supervisor
 from tests.faulty.speaker import Speaker
 from tests.faulty.verdict import Verdict
 from tests.streamer.harness import get, metric, running, until
+from tests.streamer.http.uploads import error_of, upload
 from tests.streamer.worker.processes import children
 
 
@@ -108,6 +109,21 @@ async def test_no_new_streams_are_taken_for_a_while_after_memory_ran_out():
     assert early.verdict == Verdict()
     assert late.close_code == 1013
     assert late.of("error")[0]["code"] == "overloaded"
+
+
+async def test_while_there_is_no_memory_for_new_streams_the_daemon_is_not_ready_and_says_why():
+    async with daemon("memory@1") as (server, _):
+        await speak(server, Speaker(1, [5]))
+
+        assert (await get(server, "/readyz"))[0] == 503
+        assert await metric(server, "streamer_ready") == 0
+        refused = await upload(server)
+        late = Speaker(2, [5])
+        await speak(server, late)
+
+    why = "recognition ran out of memory a moment ago; try later"
+    assert late.of("error")[0]["message"] == why
+    assert (refused.status_code, error_of(refused)["message"]) == (503, why)
 
 
 async def test_a_process_in_which_everything_fails_is_replaced(monkeypatch):
