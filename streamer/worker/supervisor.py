@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from time import monotonic
 from typing import NoReturn
 
@@ -16,7 +17,7 @@ from streamer import logs
 from streamer.config import ConfigError
 from streamer.recognition.batch import work
 from streamer.recognition.device import DeviceLost
-from streamer.worker.backoff import Backoff
+from streamer.worker.backoff import SETTLED_S, Backoff
 from streamer.worker.causes import Cause, Loss
 from streamer.worker.child import Child
 from streamer.worker.limits import BatchAllowance, Limits, LoadAllowance
@@ -66,6 +67,7 @@ class Supervisor:
         self._lingering: list[Child] = []
         self._first: asyncio.Future[Ready] = asyncio.get_running_loop().create_future()
         self._serving = asyncio.Event()
+        self._serving_since = inf
         self._lost_at: float | None = None
         self._steps: Counter[str] = Counter()
         self._steps_before: Counter[str] = Counter()
@@ -150,6 +152,7 @@ class Supervisor:
     async def _live(self) -> Loss:
         """Have one child until it is lost."""
         self._generation += 1
+        self._serving_since = inf
         try:
             vigil = Vigil(self._clock(), self._limits, self._loading.seconds)
             child = await Child.spawn(self._command, self._start(self._generation), self._windows, vigil, self._clock)
@@ -164,6 +167,8 @@ class Supervisor:
             self._serving.clear()
             self._child = None
             await child.end()
+        if self._clock() - self._serving_since >= SETTLED_S:
+            self._backoff.succeed()
         if loss.cause is Cause.OVERDUE:
             (self._allowance if child.ready else self._loading).miss()
         if child.lingers:
@@ -185,6 +190,7 @@ class Supervisor:
         if not self._first.done():
             self._first.set_result(ready)
         self._serving.set()
+        self._serving_since = self._clock()
         if self._lost_at is not None:
             seconds = round(self._clock() - self._lost_at, 3)
             logger.info("recognition goes on in a new process", extra={"pid": self.pid, "after_s": seconds})

@@ -18,6 +18,7 @@ from model.errors import ModelError
 from model.types import WINDOW_SAMPLES, DecodeRequest, Segment, Word
 from streamer.config import ConfigError
 from streamer.recognition.device import DeviceLost
+from streamer.worker.backoff import Backoff
 from streamer.worker.causes import Cause
 from streamer.worker.child import Child, RecognizerError
 from streamer.worker.limits import Limits
@@ -256,23 +257,43 @@ async def test_a_program_that_talks_nonsense_is_killed():
     assert "cannot be understood" in str(caught.value.exceptions[0])
 
 
+class Patience(Backoff):
+    """Never waits, and notes what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 0)
+        self.noted: list[str] = []
+
+    def pause(self) -> float:
+        self.noted.append("lost")
+        return super().pause()
+
+    def succeed(self) -> None:
+        self.noted.append("well")
+        super().succeed()
+
+
 async def test_children_that_crash_at_the_start_again_and_again_are_tried_with_growing_pauses():
-    pauses: list[float] = []
-
-    class Patience:
-        def pause(self) -> float:
-            pauses.append(0.0)
-            return 0.0
-
-        def succeed(self) -> None:
-            pauses.append(1.0)
-
-    async with children("exit@start=2", "abort@start=3", "refuse@start=4", "memory@start=5", backoff=Patience()) as own:
+    patience = Patience()
+    async with children("exit@start=2", "abort@start=3", "refuse@start=4", "memory@start=5", backoff=patience) as own:
         os.kill(own.pid, signal.SIGKILL)
         await ask(own, request())
 
         assert own.restarts == {Cause.KILLED: 1, Cause.EXITED: 1, Cause.CRASHED: 1, Cause.REFUSED: 1, Cause.MEMORY: 1}
-    assert pauses == [0.0] * 5 + [1.0]
+    assert patience.noted == [*["lost"] * 5, "well"]
+
+
+async def test_a_child_that_had_the_model_for_a_minute_was_well_though_nobody_asked_it(monkeypatch):
+    patience = Patience()
+    async with children(backoff=patience) as own:
+        for minute_s in (3600.0, 0.0):
+            monkeypatch.setattr("streamer.worker.supervisor.SETTLED_S", minute_s)
+            lost = own.restarts.total()
+            os.kill(own.pid, signal.SIGKILL)
+            await until(lambda lost=lost: own.restarts.total() > lost)
+            await own.available()
+
+    assert patience.noted == ["lost", "well", "lost"]
 
 
 async def test_a_child_that_is_of_no_use_can_be_replaced():
