@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from importlib import import_module
 
-from streamer.early import ended_by_signals
+from streamer.early import ended_by_signals, hold_hangups
 
 INTERRUPTED = 130
 """`Exit.INTERRUPTED`, which is not imported yet."""
@@ -33,7 +32,11 @@ def main() -> None:
     """Run the command line of this process."""
     tokens = sys.argv[1:]
     try:
-        with ended_by_signals() if command_of(tokens) == "serve" else nullcontext():
+        if command_of(tokens) == "serve":
+            hold_hangups()
+            with ended_by_signals():
+                code = run(tokens)
+        else:
             code = run(tokens)
     except KeyboardInterrupt:  # before a command was there to take it
         code = INTERRUPTED

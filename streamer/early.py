@@ -24,6 +24,26 @@ def ended_by_signals() -> Generator[None]:
             signal.signal(number, handler)
 
 
+def hold_hangups() -> None:
+    """Have SIGHUP wait, with the kernel, until the settings are read: they say what it means."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+
+@contextmanager
+def heeding_hangups(*, reloads: bool) -> Generator[None]:
+    """Let SIGHUP, also one that waits, end the process, as when its terminal goes.
+
+    Where it asks to read the certificate again (`reloads`), nothing happens: that is about to be read.
+    """
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN) if reloads else None
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        if reloads:
+            signal.signal(signal.SIGHUP, before)
+
+
 def end(number: int, frame: FrameType | None) -> None:
     """End the process."""
     del number, frame

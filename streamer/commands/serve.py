@@ -18,7 +18,7 @@ from streamer.commands.loading import foreseen, load_recognizer
 from streamer.commands.outcome import Exit
 from streamer.config import Config, ServerConfig, WorkerProcess
 from streamer.core.vad import VoiceActivityDetector, WebRtcVad
-from streamer.early import ended_by_signals
+from streamer.early import ended_by_signals, heeding_hangups
 from streamer.network.access import Access, Right
 from streamer.network.door import raise_descriptors
 from streamer.network.listening import open_sockets
@@ -56,7 +56,7 @@ def run_daemon(
     worker: what becomes the recognizer's process, see `streamer.worker.host.main`; make_vad: as `Server` takes it.
     """
     logs.configure(settings.log)
-    with ended_by_signals():
+    with ended_by_signals(), heeding_hangups(reloads=settings.server.tls_certificate is not None):
         check_address(settings.server)
         raise_descriptors(settings)
         run = import_module("streamer.daemon").load_and_serve  # the web framework, which no other command needs

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+import trustme
 
 from streamer.__main__ import command_of
+from tests.certificates import issue
 from tests.faulty.child import ROOT
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
@@ -22,6 +24,18 @@ import os, time
 os.write(2, b"here\\n")
 time.sleep(100)
 """
+
+UNTIL_HANGUP = """
+import importlib, os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a shell may have had it ignored
+os.write(2, b"here\\n")
+while not signal.sigpending():
+    pass
+sys.path = [folder for folder in sys.path if folder != os.path.dirname(__file__)]
+del sys.modules[__name__]
+importlib.import_module(__name__)
+"""
+"""Goes on when it is told, as what it stands for, if it is not ended."""
 
 
 @contextmanager
@@ -67,6 +81,31 @@ def test_a_daemon_that_is_still_importing_ends_without_a_word(
         until_it_says(process, "here")
 
         assert end(process, number) == (0, "", "")
+
+
+@pytest.mark.parametrize("module", ["cyclopts", "uvicorn"])
+def test_a_daemon_that_is_still_importing_is_not_ended_by_a_call_to_read_its_certificate_again(
+    tmp_path: Path, module: str
+) -> None:
+    (tmp_path / f"{module}.py").write_text(SLOW)
+    papers = issue(tmp_path, trustme.CA())
+    secure = ["--server.tls-certificate", str(papers.certificate), "--server.tls-key", str(papers.key)]
+    with started("streamer", "serve", "--model", "demo", *secure, path=tmp_path) as process:
+        until_it_says(process, "here")
+        process.send_signal(signal.SIGHUP)
+
+        assert end(process, signal.SIGTERM) == (0, "", "")
+
+
+@pytest.mark.parametrize("module", ["cyclopts", "uvicorn"])
+def test_without_a_certificate_a_terminal_that_goes_ends_a_daemon_that_is_still_importing(
+    tmp_path: Path, module: str
+) -> None:
+    (tmp_path / f"{module}.py").write_text(UNTIL_HANGUP)
+    with started("streamer", "serve", "--model", "demo", path=tmp_path) as process:
+        until_it_says(process, "here")
+
+        assert end(process, signal.SIGHUP) == (-signal.SIGHUP, "", "")
 
 
 @pytest.mark.parametrize(("fault", "number"), list(zip(["spin@start", "stop@start"], SIGNALS, strict=True)))
