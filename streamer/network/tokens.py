@@ -52,7 +52,8 @@ def hashed(token: str) -> str:
 def read_tokens(name: str, token: str, file: Path | None) -> Tokens:
     """Return the tokens of `server.NAME` or of the file in `server.NAME_file`: one a line, # begins a comment.
 
-    Raises ConfigError for both at once, a file that cannot be read or holds none, and a digest that is none.
+    Raises ConfigError for both at once, a file that cannot be read or holds none, a token that no header can hold, and a
+    digest that is none.
     """
     if file is None:
         return Tokens((_kept(f"server.{name}", token),) if token else ())
@@ -71,6 +72,8 @@ def read_tokens(name: str, token: str, file: Path | None) -> Tokens:
 
 def _kept(where: str, token: str) -> bytes:
     if not token.startswith(PREFIX):
+        if not token.isascii():  # each client would send other bytes for it, or none
+            raise ConfigError(f"{where}: a token must be of ASCII characters, as HTTP's headers are")
         return digest(token)
     written = token.removeprefix(PREFIX)
     if not DIGEST.fullmatch(written):  # never named in full: it may be a token with a mistake before it

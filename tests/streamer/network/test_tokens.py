@@ -61,6 +61,12 @@ def test_a_digest_that_is_none_is_told_without_repeating_it(written):
     assert written.partition(":")[2] not in str(raised.value) or written == "sha256:" or len(written) < 12
 
 
+def test_a_token_that_clients_cannot_send_is_told_without_repeating_it():
+    with pytest.raises(ConfigError, match=r"server\.admin_token: a token must be of ASCII characters") as raised:
+        read_tokens("admin_token", "schlüssel-42", None)
+    assert "42" not in str(raised.value)
+
+
 def test_a_token_with_bytes_that_are_no_text_is_compared_like_any_other():
     assert not read_tokens("token", TOKEN, None).any_of(["\udcff\udcfe", "ü"])
 
