@@ -49,7 +49,7 @@ class ServerConfig:
     open_timeout_s: float = 10.0
     """Time to the first message after connecting."""
     idle_timeout_s: float = 300.0
-    """Longest silence of a client on the wire before it is closed with 1008; 0 allows any."""
+    """Longest time without a message from a client before it is closed with 1008; pings are none; 0 allows any."""
     send_timeout_s: float = 10.0
     """Time a client has to take a message before it is cut."""
     drain_timeout_s: float = 10.0

@@ -52,8 +52,8 @@ def hashed(token: str) -> str:
 def read_tokens(name: str, token: str, file: Path | None) -> Tokens:
     """Return the tokens of `server.NAME` or of the file in `server.NAME_file`: one a line, # begins a comment.
 
-    Raises ConfigError for both at once, a file that cannot be read or holds none, a token that no header can hold, and a
-    digest that is none.
+    Raises ConfigError for both at once, a file that cannot be read or holds none, a token that no client can send, and
+    a digest that is none.
     """
     if file is None:
         return Tokens((_kept(f"server.{name}", token),) if token else ())
