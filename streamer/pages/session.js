@@ -21,7 +21,7 @@ export class Session {
   /** The sample up to which the server will not ask again, whatever happens. */
   covered;
 
-  /** `number` among the stream's sessions; `origin`: the sample that it begins with. */
+  /** `number` among the page's sessions; `origin`: the sample that it begins with. */
   constructor(number, origin) {
     this.#number = number;
     this.#origin = this.#gapEnd = this.#toldEnd = this.covered = origin;

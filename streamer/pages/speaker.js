@@ -34,7 +34,7 @@ class Speaker {
   #state = "idle";
   #microphone = null;
   #stream = null;
-  #end = 0;
+  #place = { sample: 0, sessions: 0 };
   #zeros = 0;
   #viewersNeedToken = false;
   #saved = true;
@@ -100,7 +100,7 @@ class Speaker {
       return;
     }
     this.#choices.showMicrophones();
-    this.#stream = new Stream(this.#choices.wishes, readToken(), this.#end, (news) => this.#hearNews(news));
+    this.#stream = new Stream(this.#choices.wishes, readToken(), this.#place, (news) => this.#hearNews(news));
     this.#stream.open();
   }
 
@@ -156,7 +156,7 @@ class Speaker {
   }
 
   async #finish(why) {
-    this.#end = this.#stream.end;
+    this.#place = this.#stream.place;
     this.#stream = null;
     this.#captions.dropPartial();
     await this.#microphone?.close();
@@ -236,7 +236,7 @@ class Speaker {
     this.#captions.clear();
     this.#transcript.clear();
     this.#saved = true;
-    if (!this.#isRunning) this.#end = 0;
+    if (!this.#isRunning) this.#place = { ...this.#place, sample: 0 };
     this.#showTools();
     this.#show(this.#state);
   }

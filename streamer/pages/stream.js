@@ -43,7 +43,7 @@ export class Stream {
   #prospects = new Prospects();
   #socket = null;
   #session = null;
-  #sessions = 0;
+  #sessions;
   #sent = 0;
   #ready = false;
   #stopping = false;
@@ -57,18 +57,22 @@ export class Stream {
   #pumping = null;
   #deadline = null;
 
-  /** `wishes`: {language, task}; `start`: the sample that the stream begins with. */
-  constructor(wishes, token, start, tell) {
+  /**
+   * `wishes`: {language, task}; `place`: where the page's stream before this one ended, of which this one is told apart by
+   * its times and by the numbers of its sessions.
+   */
+  constructor(wishes, token, place, tell) {
     this.#wishes = wishes;
     this.#token = token;
-    this.#backlog = new Backlog(start);
-    this.#start = this.#sent = start;
+    this.#backlog = new Backlog(place.sample);
+    this.#start = this.#sent = place.sample;
+    this.#sessions = place.sessions;
     this.#tell = tell;
   }
 
-  /** The sample after the last one that was taken. */
-  get end() {
-    return this.#backlog.end;
+  /** The sample after the last one that was taken, and how many sessions the page has had by then. */
+  get place() {
+    return { sample: this.#backlog.end, sessions: this.#sessions };
   }
 
   open() {
@@ -84,7 +88,7 @@ export class Stream {
 
   /** Seconds of audio that wait to be sent. */
   get unsent() {
-    return Math.max(0, this.end - this.#sent) / RATE + (this.#socket?.bufferedAmount ?? 0) / BYTES_PER_SECOND;
+    return Math.max(0, this.#backlog.end - this.#sent) / RATE + (this.#socket?.bufferedAmount ?? 0) / BYTES_PER_SECOND;
   }
 
   /** No more audio comes: have the rest decided. */
@@ -148,7 +152,7 @@ export class Stream {
     const goesOn = this.#session?.resumable;
     const from = this.#session?.accounted(this.#sent) ?? this.#start;
     if (!goesOn) this.#session = new Session(++this.#sessions, this.#backlog.start);
-    this.#sent = Math.min(this.#session.welcome(ready), this.end);
+    this.#sent = Math.min(this.#session.welcome(ready), this.#backlog.end);
     this.#ready = true;
     this.#tell({ state: this.#stopping ? "finishing" : "live", session: ready.session, model: ready.model });
     if (!goesOn && this.#backlog.start > from) this.#tell({ message: lost(from, this.#backlog.start) });
@@ -169,14 +173,14 @@ export class Stream {
       this.#socket.send(frame.samples);
       this.#sent = frame.start + frame.samples.length;
     }
-    if (this.#sent < this.end) this.#pumping = setTimeout(() => this.#pump(), PUMP_MS);
+    if (this.#sent < this.#backlog.end) this.#pumping = setTimeout(() => this.#pump(), PUMP_MS);
     else if (this.#stopping) this.#socket.send(JSON.stringify({ type: "stop" }));
   }
 
   async #closed(code) {
     this.#dropSocket();
     // A server that ends says `done` too, for what it has by then.
-    const complete = code === NORMAL || this.#session?.covered >= this.end;
+    const complete = code === NORMAL || this.#session?.covered >= this.#backlog.end;
     if (this.#done && this.#stopping && complete) return this.#end();
     if (code === UNKNOWN_SESSION && this.#session?.resumable) {
       this.#session.giveUp();

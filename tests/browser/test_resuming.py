@@ -242,3 +242,22 @@ async def test_a_daemon_that_does_not_know_the_session_gets_a_new_one_and_no_wor
             assert await speaker.page.evaluate(NOTES) == []
             assert await speaker.session() != session
             await entered.__aexit__(None, None, None)
+
+
+async def test_what_is_said_after_stop_and_start_is_another_talk_on_the_page_and_in_the_files(desk):
+    async with running() as server, proxied(server.port) as proxy, speaking(desk, proxy) as speaker:
+        page = speaker.page
+        for talk in (([1, 2], [3, 4]), ([5, 6], [7, 8])):
+            if speaker.said:
+                await page.click("#start")
+                await page.wait_for_selector("[data-state=live]")
+            audio = np.concatenate([sentence(*words) for words in talk])
+            speaker.said = 0
+            await speaker.say(len(audio), audio)
+            await speaker.stop()
+
+        said = ["w1 w2", "w3 w4", "w5 w6", "w7 w8"]
+        assert await page.locator("#captions .utterance").all_text_contents() == said
+        async with page.expect_download() as started:
+            await page.click("[data-format=txt]")
+        assert (await (await started.value).path()).read_text().splitlines() == said

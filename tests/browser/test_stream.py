@@ -24,7 +24,8 @@ PLAY = """async () => {
         close() {}
     };
     const { Stream } = await import("/pages/stream.js");
-    window.stream = new Stream({ language: "", task: "transcribe" }, "", 0, (one) => news.push(one));
+    const place = { sample: 0, sessions: 0 };
+    window.stream = new Stream({ language: "", task: "transcribe" }, "", place, (one) => news.push(one));
     stream.open();
 }"""
 SECOND = 16_000
