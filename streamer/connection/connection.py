@@ -243,7 +243,8 @@ class Connection:
         """Tell viewers and client that it is over."""
         self._reception.close()
         try:
-            self._publisher.end(self._session.received if self._session else 0)
+            received = self._session.received if self._session else 0
+            self._publisher.end(received, resumable=self._reception.resumable and not ending.by_client)
         finally:
             await self._part(ending)
 

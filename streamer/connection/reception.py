@@ -78,6 +78,11 @@ class Reception:
         return self._seat
 
     @property
+    def resumable(self) -> bool:
+        """Whether the session can be had from the journal after its end."""
+        return self._seat is not None
+
+    @property
     def past(self) -> Past | None:
         """What a session said that the journal lets go on; None for a new one."""
         if self._seat is None or self._standing is None or self._lobby is None:

@@ -10,7 +10,7 @@ import { subprotocols } from "./token.js";
 
 /** Names that daemons give to one stream and never again; another name may come back, as a microphone does. */
 const ONCE = /^[0-9a-f]{16}$/;
-/** Every other code behind `done` is a server's that ends, or nobody's: the session may go on. */
+/** Every other code behind `done` means that the session may go on: with the next server, or when its speaker is back. */
 const NORMAL = 1000;
 const TRY_LATER = 1013;
 
@@ -22,6 +22,7 @@ export class Watch {
   #shown = [];
   #opened = false;
   #ended = false;
+  #absent = false;
   #timer = null;
 
   constructor(session, token, page) {
@@ -58,6 +59,7 @@ export class Watch {
   /** Add what was missed; if it is not what is shown that goes on, begin anew. */
   #begin(message) {
     this.#ended = false;
+    this.#absent = "ended" in message; // and may go on, if it is not closed as one that was stopped
     const first = message.commits[0]?.id ?? Infinity;
     const known = this.#shown.filter(({ id }) => id >= first);
     // A server that has lost its journal has nothing of what it said before; the session is the same.
@@ -79,7 +81,7 @@ export class Watch {
       this.#page.say("ended");
       if (ONCE.test(this.#session)) return;
     } else if (this.#opened) {
-      this.#page.say(code === TRY_LATER ? "full" : "lost");
+      this.#page.say(code === TRY_LATER ? "full" : this.#absent ? "absent" : "lost");
     } else {
       const status = await this.#status();
       if (status === 401) return this.#page.refuse("The server wants a token: put it behind the address, as #token=TOKEN.");

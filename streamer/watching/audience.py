@@ -39,10 +39,10 @@ class Host:
         if self._broadcast is not None:
             self._broadcast.publish(event)
 
-    def end(self, audio: int) -> None:
+    def end(self, audio: int, *, resumable: bool) -> None:
         """Close it; it can be read for a while."""
         if self._broadcast is not None:
-            self._audience.close(self._broadcast, audio)
+            self._audience.close(self._broadcast, audio, resumable=resumable)
 
 
 class Audience:
@@ -90,9 +90,9 @@ class Audience:
         if past is not None:
             await past.go_before(broadcast, self._config.max_session_bytes)
 
-    def close(self, broadcast: Broadcast, audio: int) -> None:
+    def close(self, broadcast: Broadcast, audio: int, *, resumable: bool) -> None:
         """End a broadcast, and keep it for those who come late."""
-        broadcast.end(now(), audio)
+        broadcast.end(now(), audio, resumable=resumable)
         if self._broadcasts.get(broadcast.session) is not broadcast:
             return
         loop = asyncio.get_running_loop()

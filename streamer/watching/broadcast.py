@@ -61,6 +61,8 @@ class Broadcast:
         """As the client named it, then as it was last heard; None if neither is known."""
         self.ended: str | None = None
         """When; None while it lives."""
+        self.resumable = False
+        """Whether its client may yet bring it back, although it has ended."""
         self.lines: Roll[Line] = Roll()
         """By commit id."""
         self.lines.begin_after(commits)
@@ -119,9 +121,10 @@ class Broadcast:
         """Show what words are left as a cue: no more belong to it."""
         self._show(self._cues.finish())
 
-    def end(self, ended: str, audio: int) -> None:
+    def end(self, ended: str, audio: int, *, resumable: bool = False) -> None:
         """Take that the session is over, whichever way; `audio` in samples."""
         self.ended = ended
+        self.resumable = resumable
         self._partial = None
         self.finish_cue()
         self._log(text(Done(seconds(audio), self.lines.last)))

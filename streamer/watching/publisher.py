@@ -19,8 +19,11 @@ class Publisher(Protocol):
         """Take what it says next."""
         ...
 
-    def end(self, audio: int) -> None:
-        """Take that it is over, however it ended; `audio` in samples. Nothing happens if it never began."""
+    def end(self, audio: int, *, resumable: bool) -> None:
+        """Take that it is over, however it ended; `audio` in samples. Nothing happens if it never began.
+
+        resumable: its client did not stop, and may bring it back from the journal.
+        """
         ...
 
 
@@ -33,5 +36,5 @@ class Unwatched:
     def publish(self, event: Event) -> None:
         """Forget it."""
 
-    def end(self, audio: int) -> None:
+    def end(self, audio: int, *, resumable: bool) -> None:
         """Forget it."""

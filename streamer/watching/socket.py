@@ -107,7 +107,9 @@ class WatchSocket:
     def _ending(self, viewer: Viewer, wire: Wire) -> Farewell:
         if viewer.left and not wire.gone:
             return Close.NOT_ALLOWED, Error(ErrorCode.UNEXPECTED_MESSAGE, "viewers can only listen, got a message")
-        return Close.RESTARTING if self._draining() else Close.NORMAL, None
+        # Only who comes again sees whether the session goes on: with the next server, or when its client is back.
+        goes_on = self._draining() or viewer.broadcast.resumable
+        return Close.RESTARTING if goes_on else Close.NORMAL, None
 
     async def _part(self, wire: Wire, close: Close, last: Error | None) -> None:
         try:

@@ -167,6 +167,20 @@ async def test_a_server_that_restarts_ends_no_captions_and_what_was_missed_meanw
     assert await shown(page) == ["one two", "Some words are missing here.", "four"]
 
 
+async def test_an_ended_session_that_may_go_on_is_waited_for_and_its_text_stays(desk, quiet):
+    ended = {"type": "done", "audio": 2, "commits": 1}
+    said = watching(commit(1, "one"), ended="then")
+    session = Session([watching(commit(1, "one")), ended, 1012], [said, ended, 1012], [watching(commit(1, "one"))])
+    page = await opened(desk, quiet, session, script=LOG_LIVE)
+    await page.wait_for_selector("[data-state=absent]")
+    assert await page.text_content("#status") == "Waiting for the speaker."
+    await page.wait_for_selector("[data-state=live]")
+    await session.tell(commit(2, " two"))
+    await page.wait_for_function("() => document.querySelectorAll('.commit').length === 2")
+
+    assert [text for text, _ in await page.evaluate("said")] == ["one", " two"]
+
+
 async def test_a_pause_begins_a_paragraph_and_arabic_runs_from_the_right(desk, quiet):
     later = commit(9, "مرحبا بكم", utterance=2, id=2)
     session = Session([watching(commit(1, "one"), later), partial(" نعم", utterance=2, start=5)])

@@ -633,7 +633,7 @@ async def test_a_session_whose_end_fails_is_found_in_the_journal_and_holds_nobod
     client = Client()
     end = Broadcast.end
 
-    def failing(self: Broadcast, ended: str, audio: int) -> None:
+    def failing(self: Broadcast, ended: str, audio: int, **_: object) -> None:
         del self, ended
         monkeypatch.setattr(Broadcast, "end", end)
         raise OverflowError(f"a fault of ours at {audio}")

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from streamer.config import Config, JournalConfig, WatchConfig
+from streamer.config import Config, JournalConfig, ServerConfig, WatchConfig
 from streamer.core.events import Commit, Final
 from streamer.journal.journal import Journal
 from streamer.journal.writes import SilentError
 from streamer.server import Server
 from streamer.watching.past import spoken
 from tests.streamer.connection.test_resume import SPEECH, TEXTS, Client, journalled
-from tests.streamer.harness import running
+from tests.streamer.harness import listen, running
 from tests.streamer.watching.session import fetch, next_of, texts, watching
 from tests.streamer.watching.test_transcripts import cues_of
 
@@ -123,6 +123,28 @@ async def test_a_session_that_its_client_comes_back_to_after_its_end_is_shown_wh
 
     assert "omitted" not in first
     assert [commit["id"] for commit in first["commits"]] == list(range(1, client.have + 1))
+
+
+async def test_viewers_are_told_to_come_again_while_a_client_that_stayed_away_too_long_may_be_back_and_see_the_rest():
+    client = Client()
+    async with running(ServerConfig(port=0, resume_s=0.01)) as server:
+        async with client.on(server) as socket:
+            await client.push(socket, 33_333)
+            await client.take(socket, "commit", 1)
+            session = client.ready["session"]
+            async with watching(server, session) as viewer:
+                socket.transport.abort()
+                stayed = await listen(viewer)
+        async with watching(server, session) as viewer:
+            late = await listen(viewer)
+        async with client.on(server) as socket, watching(server, session) as viewer, asyncio.TaskGroup() as group:
+            group.create_task(client.finish(socket))
+            back = await listen(viewer)
+
+    assert [heard.kinds[-1] for heard in (stayed, late, back)] == ["done"] * 3
+    assert [heard.code for heard in (stayed, late, back)] == [1012, 1012, 1000]
+    seen = [*back.messages[0]["commits"], *back.of("commit")]
+    assert [commit["id"] for commit in seen] == list(range(1, client.have + 1))
 
 
 async def test_of_several_viewers_the_first_asks_and_all_are_shown_the_same(tmp_path, monkeypatch, asked):
