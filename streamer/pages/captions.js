@@ -14,20 +14,23 @@ const LONGEST = 500;
 
 export class Captions {
   #element;
+  #followed;
   #partial = span("partial");
   #paragraph = null;
   #utterance = null;
   #key = null;
   #end = 0;
   #following = true;
+  #due = false;
   #seen = 0;
 
   /** `followed(isFollowing)` is told when the reader leaves the newest line or comes back to it. */
   constructor(element, followed = () => {}) {
     this.#element = element;
+    this.#followed = followed;
     this.#partial.setAttribute("aria-hidden", "true");
-    element.addEventListener("scroll", () => this.#scrolled(followed), { passive: true });
-    new ResizeObserver(() => this.#following && this.follow()).observe(element);
+    element.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    new ResizeObserver(() => this.keepPlace()).observe(element);
   }
 
   /** Take a message of the native protocol. */
@@ -36,7 +39,7 @@ export class Captions {
     if (message.type === "commit") this.#commit(message);
     if (message.type === "final") this.#final(message);
     if (message.type === "gap") this.note(`${Math.max(1, Math.round(message.end - message.start))} s not transcribed`);
-    if (this.#following) this.follow();
+    this.#followSoon();
   }
 
   /** Something else than speech, between paragraphs. */
@@ -69,8 +72,24 @@ export class Captions {
 
   /** Show the newest line, and go on doing so. */
   follow() {
-    this.#following = true;
+    this.#setFollowing(true);
     this.#element.scrollTop = this.#element.scrollHeight;
+    this.#seen = this.#element.scrollTop;
+  }
+
+  /** Letters or the element have another size: the newest line stays in sight, unless the reader has left it. */
+  keepPlace() {
+    if (this.#following) this.follow();
+  }
+
+  /** Once a frame, for all that was taken before it: to follow lays the page out, which takes long where there is much. */
+  #followSoon() {
+    if (!this.#following || this.#due) return;
+    this.#due = true;
+    requestAnimationFrame(() => {
+      this.#due = false;
+      this.keepPlace();
+    });
   }
 
   #setPartial(message) {
@@ -124,14 +143,18 @@ export class Captions {
     return paragraph;
   }
 
-  #scrolled(followed) {
+  #scrolled() {
     const { scrollTop, scrollHeight, clientHeight } = this.#element;
     const atEnd = scrollHeight - clientHeight - scrollTop < 8;
-    const before = this.#following;
-    if (atEnd) this.#following = true;
-    else if (scrollTop < this.#seen - 1) this.#following = false; // only a reader scrolls up
+    if (atEnd) this.#setFollowing(true);
+    else if (scrollTop < this.#seen - 1) this.#setFollowing(false); // only a reader scrolls up
     this.#seen = scrollTop;
-    if (before !== this.#following) followed(this.#following);
+  }
+
+  #setFollowing(following) {
+    if (following === this.#following) return;
+    this.#following = following;
+    this.#followed(following);
   }
 }
 

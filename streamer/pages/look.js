@@ -9,7 +9,8 @@ const NAMES = { auto: "Colours: as the system", dark: "Colours: dark", light: "C
 /** The pointer rests so long before everything but the text goes away, in full screen. */
 const REST_MS = 3_000;
 
-export function wireLook({ smaller, larger, scheme, full }) {
+/** `resized` is called when the text has another size. */
+export function wireLook({ smaller, larger, scheme, full }, resized) {
   const root = document.documentElement;
   let size = Number(recall("size", "1")) || 1;
   let colours = recall("scheme", "auto");
@@ -18,6 +19,7 @@ export function wireLook({ smaller, larger, scheme, full }) {
     size = Math.min(Math.max(size * factor, SIZES[0]), SIZES[1]);
     root.style.setProperty("--zoom", size.toFixed(3));
     remember("size", String(size));
+    resized();
   };
   const paint = (next) => {
     colours = next in SCHEMES ? next : "auto";

@@ -48,7 +48,8 @@ class Speaker {
     for (const button of document.querySelectorAll("[data-format]")) {
       button.addEventListener("click", () => this.#download(button.dataset.format));
     }
-    wireLook({ smaller: $("smaller"), larger: $("larger"), scheme: $("scheme"), full: $("full") });
+    const look = { smaller: $("smaller"), larger: $("larger"), scheme: $("scheme"), full: $("full") };
+    wireLook(look, () => this.#captions.keepPlace());
     addEventListener("online", () => this.#stream?.networkChanged(true));
     addEventListener("offline", () => this.#stream?.networkChanged(false));
     addEventListener("beforeunload", (event) => (this.#isRunning || !this.#saved) && event.preventDefault());

@@ -261,3 +261,17 @@ async def test_what_is_said_after_stop_and_start_is_another_talk_on_the_page_and
         async with page.expect_download() as started:
             await page.click("[data-format=txt]")
         assert (await (await started.value).path()).read_text().splitlines() == said
+
+
+async def test_the_newest_line_stays_in_sight_when_the_text_becomes_larger_or_smaller(desk):
+    below = "(({scrollTop, scrollHeight, clientHeight}) => scrollHeight - clientHeight - scrollTop)($('#captions'))"
+    async with running() as server, proxied(server.port) as proxy, speaking(desk, proxy) as speaker:
+        page = speaker.page
+        await page.set_viewport_size({"width": 600, "height": 400})
+        await speaker.say(len(SPEECH))
+        await page.wait_for_function(SHOWS, arg=SAID)
+        await page.evaluate("window.$ = (name) => document.querySelector(name)")
+        for button in ["#larger"] * 8 + ["#smaller"] * 3:
+            await page.click(button)
+            assert await page.evaluate(below) < 1
+        assert await page.evaluate("$('#captions').scrollTop") > 0, "there is more text than room"

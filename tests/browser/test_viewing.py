@@ -26,6 +26,24 @@ document.addEventListener("DOMContentLoaded", () => {
 });
 """
 
+COUNT_LAYOUTS = """
+window.layouts = 0;
+const { get } = Object.getOwnPropertyDescriptor(Element.prototype, "scrollHeight");
+Object.defineProperty(Element.prototype, "scrollHeight", { get() { layouts += 1; return get.call(this); } });
+"""
+HIDE = """
+const shown = window.requestAnimationFrame;
+window.hidden = [];
+window.requestAnimationFrame = (draw) => hidden.push(draw);
+window.show = () => { window.requestAnimationFrame = shown; hidden.forEach((draw) => draw(0)); };
+"""
+"""A tab that is hidden draws nothing until it is shown."""
+BELOW = """() => {
+  const { scrollTop, scrollHeight, clientHeight } = document.querySelector("#captions");
+  return scrollHeight - clientHeight - scrollTop;
+}"""
+"""Pixels of the text that are below what is in sight."""
+
 
 def commit(number: int, text: str, utterance: int = 1, **others: Any) -> dict[str, Any]:
     at = 0.5 * number
@@ -165,6 +183,38 @@ async def test_a_server_that_restarts_ends_no_captions_and_what_was_missed_meanw
     await page.wait_for_function("() => document.querySelectorAll('.commit').length === 3")
 
     assert await shown(page) == ["one two", "Some words are missing here.", "four"]
+
+
+async def test_a_long_talk_is_laid_out_once_a_frame_and_not_once_a_commit(desk, quiet):
+    commits = [commit(number, f" word{number}") for number in range(1, 1001)]
+    page = await opened(desk, quiet, Session([watching(*commits)]), script=COUNT_LAYOUTS)
+    await page.wait_for_function("() => document.querySelectorAll('.commit').length === 1000")
+    await page.wait_for_function(f"() => ({BELOW})() < 1")
+
+    assert await page.evaluate("layouts") < 500
+
+
+async def test_a_tab_that_was_hidden_shows_the_newest_line_and_one_that_was_scrolled_up_stays(desk, quiet):
+    commits = [commit(number, f" word{number}") for number in range(1, 501)]
+    session = Session([watching(*commits[:300])])
+    page = await opened(desk, quiet, session, script=HIDE)
+    await page.wait_for_function("() => document.querySelectorAll('.commit').length === 300", polling=20)
+    for one in commits[300:400]:
+        await session.tell(one)
+    await page.wait_for_function("() => document.querySelectorAll('.commit').length === 400", polling=20)
+    assert await page.evaluate(BELOW) > 1, "nothing was drawn"
+    await page.evaluate("show()")
+    assert await page.evaluate(BELOW) < 1
+
+    await page.evaluate("document.querySelector('#captions').scrollTop = 50")
+    await page.wait_for_selector("#latest:not([hidden])")
+    for one in commits[400:]:
+        await session.tell(one)
+    await page.wait_for_function("() => document.querySelectorAll('.commit').length === 500")
+    assert await page.evaluate("document.querySelector('#captions').scrollTop") == 50
+    await page.click("#latest")
+    await page.wait_for_selector("#latest", state="hidden")
+    assert await page.evaluate(BELOW) < 1
 
 
 async def test_an_ended_session_that_may_go_on_is_waited_for_and_its_text_stays(desk, quiet):
