@@ -1,5 +1,7 @@
 /** After which ends of a connection another one may go better, and what the speaker is told of them. */
 
+import { httpAddress } from "./address.js";
+
 /** What the person at the page cannot mend by waiting. */
 const FATAL = new Set(["bad_message", "bad_value", "bad_samples", "incomplete_sample", "unexpected_message", "message_too_big"]);
 const RESTARTING = 1012;
@@ -36,6 +38,20 @@ export class Prospects {
     this.#abandoned -= 1; // by an attempt of our own that came late
     return "";
   }
+}
+
+/** Why the server lets nobody in, `{kind, why}`. A WebSocket that is refused does not say it; the same host over HTTP does. */
+export async function denial(token) {
+  let status = 0;
+  try {
+    const headers = token ? { Authorization: `Bearer ${token}` } : {};
+    status = (await fetch(httpAddress("v1/capabilities"), { headers, cache: "no-store" })).status;
+  } catch {
+    return null; // the server is not there: wait for it
+  }
+  if (status === 401) return { kind: "token", why: "The server wants another token." };
+  if (status === 403) return { kind: "server", why: "The server does not take streams from a page under this address." };
+  return null;
 }
 
 /** Why the connection ended, in words that may be followed by "; trying again". */

@@ -6,10 +6,10 @@
  * `tell` hears: {state: "connecting" | "live" | "waiting" | "finishing" | "ended" | "refused", …} and {message: …}.
  */
 
-import { httpAddress, socketAddress } from "./address.js";
+import { socketAddress } from "./address.js";
 import { Backlog } from "./backlog.js";
 import { Backoff } from "./backoff.js";
-import { Prospects, reason } from "./prospects.js";
+import { Prospects, denial, reason } from "./prospects.js";
 import { Session } from "./session.js";
 import { subprotocols } from "./token.js";
 
@@ -23,7 +23,7 @@ const PUMP_MS = 100;
 const STALLED_MS = 10_000;
 /** From an attempt to connect to the server's answer to `start`. */
 const OPEN_MS = 10_000;
-/** The rest of a stream that was stopped must come in this time. */
+/** Of a stream that was stopped the server says something in this time, until the rest is said. */
 const FINISH_MS = 30_000;
 /** What leaves a full backlog between asking for a session and sending what it lacks. */
 const ON_THE_WAY_SAMPLES = 5 * RATE;
@@ -96,9 +96,15 @@ export class Stream {
     if (this.#over || this.#stopping) return;
     this.#stopping = true;
     this.#tell({ state: "finishing" });
-    this.#deadline = setTimeout(() => this.#end("The last words may be missing: the server did not answer."), FINISH_MS);
+    this.#expect();
     if (this.#ready) this.#pump();
     else if (this.#timer !== null) this.#connect(); // the last chance, now
+  }
+
+  /** Wait for what the server says next of the rest. */
+  #expect() {
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => this.#end("The last words may be missing: the server did not answer."), FINISH_MS);
   }
 
   /** The network says that it is gone, or back. */
@@ -140,6 +146,7 @@ export class Stream {
   #take(message) {
     clearTimeout(this.#opening);
     this.#prospects.answer();
+    if (this.#stopping) this.#expect();
     if (message.type === "ready") return this.#begin(message);
     if (message.type === "error") this.#error = message;
     if (message.type === "done") this.#done = true;
@@ -188,8 +195,8 @@ export class Stream {
     }
     const refusal = this.#prospects.refusal(this.#error, code);
     if (refusal) return this.#refuse("server", refusal);
-    const opened = this.#openedAt > 0;
-    if (!opened && (await this.#denied())) return;
+    const denied = this.#openedAt > 0 ? null : await denial(this.#token);
+    if (denied) return this.#refuse(denied.kind, denied.why);
     this.#retry(reason(this.#error?.code, code));
   }
 
@@ -215,20 +222,6 @@ export class Stream {
     const seconds = this.#backoff.next();
     this.#tell({ state: "waiting", why, seconds });
     this.#timer = setTimeout(() => this.#connect(), seconds * 1000);
-  }
-
-  /** A WebSocket that is refused does not say why; the same host over HTTP does. */
-  async #denied() {
-    let status = 0;
-    try {
-      const headers = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
-      status = (await fetch(httpAddress("v1/capabilities"), { headers, cache: "no-store" })).status;
-    } catch {
-      return false; // the server is not there: wait for it
-    }
-    if (status === 401) this.#refuse("token", "The server wants another token.");
-    if (status === 403) this.#refuse("server", "The server does not take streams from a page under this address.");
-    return status === 401 || status === 403;
   }
 
   #refuse(kind, why) {

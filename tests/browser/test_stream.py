@@ -167,3 +167,16 @@ async def test_a_server_that_ends_when_it_has_everything_is_not_come_back_to(pla
     await play.say("done", audio=2.0, commits=0)
     await play.close(1012)
     assert await play.page.evaluate("() => news.at(-1)") == {"state": "ended", "why": ""}
+
+
+async def test_a_server_that_is_behind_has_all_the_time_that_it_needs_for_the_rest_while_it_says_something(play):
+    await play.greet(resume_from=0)
+    await play.push(45)
+    await play.page.evaluate("() => stream.stop()")
+    for number in range(1, 4):
+        await play.page.clock.fast_forward(25_000)
+        await play.say("commit", id=number, utterance=1, text="w", start=number, end=number + 1, words=[])
+    assert (await play.states())[-1] == "finishing"
+
+    await play.page.clock.fast_forward(30_100)
+    assert "did not answer" in await play.page.evaluate("() => news.at(-1).why")
