@@ -8,8 +8,8 @@ import { httpAddress, socketAddress } from "./address.js";
 import { Backoff } from "./backoff.js";
 import { subprotocols } from "./token.js";
 
-/** Names that daemons give to one stream and never again; another name may come back, as a microphone does. */
-const ONCE = /^[0-9a-f]{16}$/;
+/** Names that daemons give to one stream, or a channel of it, and never again; others may come back, as a microphone does. */
+const ONCE = /^[0-9a-f]{16}(-\d+)?$/;
 /** Every other code behind `done` means that the session may go on: with the next server, or when its speaker is back. */
 const NORMAL = 1000;
 const TRY_LATER = 1013;
@@ -20,6 +20,7 @@ export class Watch {
   #page;
   #backoff = new Backoff();
   #shown = [];
+  #started = null;
   #opened = false;
   #ended = false;
   #absent = false;
@@ -45,15 +46,17 @@ export class Watch {
   #take(message) {
     if (message.type === "watching") return this.#begin(message);
     if (message.type === "done") this.#ended = true;
-    if (message.type === "commit") this.#note(message);
+    if (message.type === "commit" && !this.#note(message)) return;
     this.#page.take(message);
   }
 
-  /** A commit is to be shown; ids have no gaps, unless nobody has what was said meanwhile. */
+  /** Whether a commit is to be shown; ids have no gaps, unless nobody has what was said meanwhile. */
   #note(commit) {
     const last = this.#shown.at(-1)?.id;
-    if (last !== undefined && commit.id > last + 1) this.#page.missed();
+    if (commit.id <= last) return false;
+    if (commit.id > last + 1) this.#page.missed();
     this.#shown.push(commit);
+    return true;
   }
 
   /** Add what was missed; if it is not what is shown that goes on, begin anew. */
@@ -62,14 +65,15 @@ export class Watch {
     this.#absent = "ended" in message; // and may go on, if it is not closed as one that was stopped
     const first = message.commits[0]?.id ?? Infinity;
     const known = this.#shown.filter(({ id }) => id >= first);
-    // A server that has lost its journal has nothing of what it said before; the session is the same.
-    const same = this.#shown.length === 0 || known.length > 0 || ONCE.test(this.#session);
-    if (!same || known.some((commit, at) => commit.text !== message.commits[at]?.text)) {
+    const same = ONCE.test(this.#session) || message.started === this.#started;
+    this.#started = message.started;
+    // A server that has lost its journal has nothing of what it said before; of a long talk the rest comes one by one.
+    const goesOn = same || this.#shown.length === 0 || (known.length > 0 && known.length <= message.commits.length);
+    if (!goesOn || message.commits.some(({ text }, at) => at < known.length && text !== known[at].text)) {
       this.#shown = [];
       this.#page.replace();
     }
-    const last = this.#shown.at(-1)?.id ?? 0;
-    for (const commit of message.commits) if (commit.id > last) this.#take({ ...commit, type: "commit" });
+    for (const commit of message.commits) this.#take({ ...commit, type: "commit" });
     if (message.ended) return;
     this.#backoff.reset();
     this.#page.say("live");

@@ -26,6 +26,11 @@ document.addEventListener("DOMContentLoaded", () => {
 });
 """
 
+LOG_WAITS = """
+window.waits = [];
+const { setTimeout } = window;
+window.setTimeout = (run, delay) => { waits.push(delay); return setTimeout(run, delay); };
+"""
 COUNT_LAYOUTS = """
 window.layouts = 0;
 const { get } = Object.getOwnPropertyDescriptor(Element.prototype, "scrollHeight");
@@ -63,7 +68,8 @@ def partial(text: str, utterance: int = 1, start: float = 0.0) -> dict[str, Any]
 
 
 def watching(*commits: dict[str, Any], **others: Any) -> dict[str, Any]:
-    return {"type": "watching", "session": NAME, "language": "en", "started": "", "commits": list(commits), **others}
+    said = {"session": NAME, "language": "en", "started": "", "commits": list(commits)}
+    return {"type": "watching"} | said | others
 
 
 class Session:
@@ -87,13 +93,13 @@ class Session:
 
 
 async def opened(
-    desk: Any, quiet: str, session: Session, path: str = f"captions/{NAME}", script: str = "", **options: Any
+    desk: Any, quiet: str, session: Session, path: str = "", script: str = "", *, name: str = NAME, **options: Any
 ) -> Any:
     page = await desk.page(**options)
     if script:
         await page.add_init_script(script)
-    await page.route_web_socket(f"**/v1/watch/{NAME}", session.answer)
-    await page.goto(quiet + path)
+    await page.route_web_socket(f"**/v1/watch/{name}", session.answer)
+    await page.goto(quiet + (path or f"captions/{name}"))
     return page
 
 
@@ -159,19 +165,51 @@ async def test_a_connection_that_is_lost_comes_back_and_shows_what_was_missed_an
     assert len(session.sockets) == 2
 
 
+async def test_after_a_reconnect_nothing_is_said_again_of_a_talk_that_the_first_message_has_no_place_for(desk, quiet):
+    one, two, three, four = (commit(number, text) for number, text in enumerate(["one", " two", " three", " four"], 1))
+    session = Session([watching(one), two, three], [watching(one), two, three, four])
+    page = await opened(desk, quiet, session, script=LOG_LIVE)
+    await page.wait_for_function("() => said.length === 3")
+    await session.tell(1012)
+    await page.wait_for_function("() => said.length > 3")
+
+    assert await shown(page) == ["one two three four"]
+    assert [text for text, _ in await page.evaluate("said")] == ["one", " two", " three", " four"]
+
+
+@pytest.mark.parametrize(("started", "expected"), [("then", ["one two three"]), ("later", ["one three"])])
+async def test_a_name_that_comes_back_is_of_the_same_session_if_that_began_at_the_same_time(
+    desk, quiet, started, expected
+):
+    one, two = commit(1, "one"), commit(2, " two")
+    again = {"started": started, "session": "microphone"}
+    rest = [two, commit(3, " three")] if started == "then" else [commit(2, " three")]
+    session = Session([watching(one, started="then"), two], [watching(one, **again), *rest])
+    page = await opened(desk, quiet, session, name="microphone")
+    await page.wait_for_function("() => document.querySelectorAll('.commit').length === 2")
+    await page.evaluate("document.querySelector('.commit').old = true")
+    await session.tell(1012)
+    await page.wait_for_function("() => document.querySelector('#captions').textContent.includes('three')")
+
+    assert await shown(page) == expected
+    assert await page.evaluate("document.querySelector('.commit').old === true") == (started == "then")
+
+
 async def test_another_session_of_the_same_name_begins_anew(desk, quiet):
     session = Session([watching(commit(1, "old")), 1012], [watching(commit(1, "new"))])
     page = await opened(desk, quiet, session)
     await page.wait_for_function("() => document.querySelector('#captions').textContent === 'new'")
 
 
-async def test_the_end_is_said_and_the_text_stays(desk, quiet):
+@pytest.mark.parametrize("name", [NAME, f"{NAME}-0"])
+async def test_the_end_is_said_and_the_text_stays_and_nothing_more_is_waited_for(desk, quiet, name):
     session = Session([watching(commit(1, "one")), {"type": "done", "audio": 2, "commits": 1}, 1000])
-    page = await opened(desk, quiet, session)
+    page = await opened(desk, quiet, session, name=name, script=LOG_WAITS)
     await page.wait_for_selector("[data-state=ended]")
 
     assert await shown(page) == ["one"]
     assert "ended" in await page.text_content("#status")
+    assert await page.evaluate("waits") == [500], "until it is read aloud, and none until another attempt"
 
 
 async def test_a_server_that_restarts_ends_no_captions_and_what_was_missed_meanwhile_is_said(desk, quiet):
