@@ -54,16 +54,24 @@ class CueBuilder {
   }
 }
 
-/** White space and control characters collapsed: a line break inside a cue would end it. */
+/**
+ * White space and control characters collapsed: a line break inside a cue would end it. Format characters stay: Persian
+ * words and emoji are held together and apart by such as U+200C and U+200D.
+ */
 function clean(text) {
-  const printable = text.replace(/[\p{C}\p{Z}]/gu, " ");
-  return (printable.startsWith(" ") ? " " : "") + printable.split(/ +/).filter(Boolean).join(" ");
+  const printable = text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Cs}]/gu, " ");
+  return (printable.startsWith(" ") ? " " : "") + printable.split(/\p{Zs}+/u).filter(Boolean).join(" ");
+}
+
+/** Of text that is clean; `trim` would take U+FEFF too. */
+function trimmed(text) {
+  return text.replace(/^ +| +$/g, "");
 }
 
 function pieces(words) {
   return words.flatMap((word) => {
     const text = clean(word.text);
-    if (!text.trim()) return [];
+    if (!trimmed(text)) return [];
     const parts = partsOf(text);
     const start = milliseconds(word.start);
     const step = (Math.max(milliseconds(word.end), start) - start) / parts.length;
@@ -79,7 +87,7 @@ function pieces(words) {
 function partsOf(text) {
   const parts = [""];
   for (const character of text) {
-    if (columns((parts.at(-1) + character).trim()) > LINE_COLUMNS) parts.push("");
+    if (columns(trimmed(parts.at(-1) + character)) > LINE_COLUMNS) parts.push("");
     parts[parts.length - 1] += character;
   }
   return parts;
@@ -127,7 +135,7 @@ function linesOf(group) {
 }
 
 function join(group) {
-  return group.map(({ text }) => text).join("").trim();
+  return trimmed(group.map(({ text }) => text).join(""));
 }
 
 /** Of the sample at that time; halves go to the even number, as in Python, so that both write the same files. */

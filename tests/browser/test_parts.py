@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 
 import numpy as np
 import pytest
@@ -19,9 +20,21 @@ TEXTS = {
     "german": "Geschwindigkeitsbegrenzung größer wäre schöner, möglicherweise: nicht. Fußgängerübergänge",
     "chinese": f"我们 今天 ， 说话 。 {'因为没有空格所以一行很长' * 4} 好",
     "arabic": "مرحبا بكم، في هذا اليوم؟ نعم",
-    "control": "a\nb_\x00_c\u2028d_ _e\t",
+    "persian": "من می\u200cخواهم کتاب\u200cها را، به خانه\u200cام ببرم؟",
+    "hindi": "आज हम इस विषय पर बात करेंगे, कि भारत में शिक्षा की स्थिति कैसी है। आगे",
+    "tamil": "இன்று நாம் இந்த விஷயத்தைப் பற்றி பேசுவோம், அடுத்து",
+    "emoji": "family 👨\u200d👩\u200d👧 ❤\ufe0f ✅ done 👍🏽 🇩🇪 1\ufe0f\u20e3 ☎ ⭐⭐⭐⭐⭐ one\u200d",
+    "control": "a\nb_\x00_c\u2028d_ _e\t_\u00a0f\u3000_g\u00ad\ufeff_\ufeff_ \u200b",
 }
 SPACELESS = {"chinese"}
+ALIKE = (
+    range(0x3400, 0x4DC0),
+    range(0x4E00, 0xA000),
+    range(0xAC00, 0xD7A4),
+    range(0x17000, 0x18D00),
+    range(0x20000, 0x31350),
+)
+"""Han, Hangul and Tangut."""
 
 
 def spoken(script: str, seed: int) -> list[Word]:
@@ -60,6 +73,12 @@ async def test_subtitles_are_the_server_s_to_the_byte(desk, quiet):
         assert len(list(cues(words))) > 3
 
 
+def is_text(number: int) -> bool:
+    """Whether there is such a character; of thousands that are alike some."""
+    alike = any(number in those for those in ALIKE) and number % 97
+    return not alike and unicodedata.category(chr(number)) not in {"Cn", "Co", "Cs"}
+
+
 async def test_columns_are_counted_as_a_terminal_does(desk, quiet):
     texts = [
         "",
@@ -73,13 +92,17 @@ async def test_columns_are_counted_as_a_terminal_does(desk, quiet):
         "Ｆｕｌｌ",
         "“…”—",
         "日本 and 日本。",
+        "नमस्ते",
+        "می\u200cخواهم",
+        "👨\u200d👩\u200d👧",
+        *(chr(number) for number in range(0x110000) if is_text(number)),
     ]
     page = await desk.page()
     await page.goto(quiet)
 
     found = await page.evaluate("""async texts => texts.map((await import("/pages/columns.js")).columns)""", texts)
 
-    assert found == [cell_len(text) for text in texts]
+    assert dict(zip(texts, found, strict=True)) == {text: cell_len(text) for text in texts}
 
 
 RESAMPLE = """async ([samples, rate, size]) => {
