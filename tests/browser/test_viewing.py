@@ -296,6 +296,31 @@ async def test_the_audience_chooses_size_lines_and_background(desk, quiet):
     assert bottom[1] <= bottom[0] + 1, "the newest line is in sight"
 
 
+SEEN = """() => {
+  const box = document.querySelector("#captions");
+  const top = box.getBoundingClientRect().top + 0.22 * parseFloat(getComputedStyle(box).fontSize);
+  return [...document.querySelectorAll("#captions .commit")].map((one) => {
+    const letters = one.getBoundingClientRect();
+    return Math.max(0, letters.bottom - Math.max(top, letters.top)) / letters.height;
+  });
+}"""
+"""How much of each commit's height is not cut off."""
+
+
+@pytest.mark.parametrize(("lines", "whole"), [(1, 1), (2, 1), (3, 2), (4, 3)])
+async def test_of_so_many_lines_none_is_cut_through_where_a_pause_or_a_note_is_between_them(desk, quiet, lines, whole):
+    one, two, three = commit(1, "one"), commit(9, "two", 2, id=2), commit(30, "three", 3, id=3)
+    gap = {"type": "gap", "start": 6, "end": 12, "reason": "lost"}
+    path = f"captions/{NAME}?size=48&lines={lines}&background=transparent"
+    session = Session([watching(one, two), gap, three])
+    page = await opened(desk, quiet, session, path, viewport={"width": 800, "height": 450})
+    await page.wait_for_function(f"() => document.querySelectorAll('.commit').length === 3 && ({BELOW})() < 1")
+
+    seen = await page.evaluate(SEEN)
+    assert all(part < 0.02 for part in seen[: 3 - whole]), seen
+    assert all(part > 0.85 for part in seen[3 - whole :]), seen
+
+
 WRONG = {
     "size=9": "size must be a number of pixels in [10, 400], got “9”",
     "size=12px": "got “12px”",
