@@ -8,20 +8,25 @@ const SUBPROTOCOL = "streamer.v1";
 /** What a subprotocol may consist of: RFC 9110, 5.6.2. */
 const SENDABLE = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
+/** As it was last entered, for browsers that store nothing: there it is asked for again after a reload. */
+let entered = "";
+
 export function readToken() {
+  if (entered) return entered;
   try {
     return sessionStorage.getItem(KEY) ?? "";
   } catch {
-    return ""; // storage is switched off: the token is asked for again after a reload
+    return "";
   }
 }
 
 export function keepToken(token) {
+  entered = token;
   try {
     if (token) sessionStorage.setItem(KEY, token);
     else sessionStorage.removeItem(KEY);
   } catch {
-    // As above.
+    // It is kept as long as the page.
   }
 }
 
@@ -33,7 +38,9 @@ export function subprotocols(token) {
   return token ? [SUBPROTOCOL, `bearer.${token}`] : [SUBPROTOCOL];
 }
 
-/** The token in the part of the address that no server is sent: `#token=…`. */
+const FRAGMENT = "#token=";
+
+/** The token in the part of the address that no server is sent: all that follows `#token=`, whatever signs are in it. */
 export function fragmentToken(hash) {
-  return new URLSearchParams(hash.replace(/^#/, "")).get("token") ?? "";
+  return hash.startsWith(FRAGMENT) ? hash.slice(FRAGMENT.length) : "";
 }

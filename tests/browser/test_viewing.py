@@ -354,6 +354,15 @@ async def test_a_token_goes_behind_the_address_where_no_server_sees_it(desk):
     assert [url for url in desk.addresses if "sesame" in url] == []
 
 
+async def test_a_token_with_signs_that_mean_something_in_an_address_is_taken_as_it_is(desk):
+    desk.expected = ("404", "WebSocket connection")
+    token = "a+b&c%25d"
+    async with running(ServerConfig(port=0, token="secret", watch_token=token)) as server:
+        page = await desk.page()
+        await page.goto(f"http://127.0.0.1:{server.port}/captions/microphone#token={token}")
+        await page.wait_for_selector("[data-state=absent]")
+
+
 async def test_a_session_that_is_not_there_yet_is_waited_for(desk, quiet):
     desk.expected = ("404", "WebSocket connection")
     page = await desk.page()
