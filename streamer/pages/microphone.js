@@ -44,6 +44,7 @@ export class Microphone {
       await microphone.#capture(take);
     } catch (error) {
       await microphone.close();
+      if (error instanceof MicrophoneError) throw error;
       throw new MicrophoneError(`The microphone cannot be used: ${error.message}`);
     }
     for (const track of microphone.#stream.getAudioTracks()) {
@@ -80,7 +81,9 @@ export class Microphone {
 
   async #capture(take) {
     const source = this.#source();
-    await this.#context.audioWorklet.addModule(new URL("capture.js", import.meta.url).href);
+    await this.#context.audioWorklet.addModule(new URL("capture.js", import.meta.url).href).catch(() => {
+      throw new MicrophoneError("The server does not answer: a part of this page could not be had. Start again later.");
+    });
     this.#node = new AudioWorkletNode(this.#context, "capture");
     this.#flushed = new Promise((done) => {
       this.#node.port.onmessage = ({ data }) => (data === null ? done() : take(data));

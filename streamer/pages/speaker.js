@@ -172,7 +172,8 @@ class Speaker {
     $("status").textContent = NAMES[state] ?? "";
     $("start-label").textContent = this.#isRunning ? "Stop" : "Start";
     $("start").setAttribute("aria-pressed", String(this.#isRunning));
-    $("start").disabled = state === "finishing" || state === "opening";
+    // A button that is disabled loses the keyboard's focus; this one only does nothing meanwhile.
+    $("start").setAttribute("aria-disabled", String(state === "finishing" || state === "opening"));
     $("hint").hidden = this.#isRunning || !this.#transcript.isEmpty;
     if (state !== "live") this.#showLag(null);
     if (!this.#isRunning) $("level").style.setProperty("--loud", "0");

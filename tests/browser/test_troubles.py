@@ -11,6 +11,7 @@ import pytest
 
 from streamer.config import ServerConfig
 from tests.browser.desk import violations
+from tests.clients.proxy import proxied
 from tests.streamer.harness import running
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -237,6 +238,53 @@ async def test_a_token_is_asked_for_kept_for_the_tab_and_in_no_address(desk):
         await page.close()
 
     assert [url for url in desk.addresses if "sesame" in url] == []
+
+
+async def test_a_token_is_used_in_a_browser_that_stores_nothing(desk):
+    desk.expected = ("401",)
+    async with running(ServerConfig(port=0, token="open-sesame")) as server:
+        page = await desk.page()
+        await page.add_init_script(
+            "for (const name of ['sessionStorage', 'localStorage'])"
+            "  Object.defineProperty(window, name, { get() { throw new DOMException('no', 'SecurityError'); } });"
+        )
+        await page.goto(f"http://127.0.0.1:{server.port}/")
+        await page.fill("#token", "open-sesame")
+        await page.click("#access button")
+        await page.wait_for_selector("#access", state="hidden")
+        await page.click("#start")
+        await page.wait_for_selector("[data-state=live]")
+
+
+async def test_a_server_that_is_away_when_somebody_presses_start_is_named_and_the_microphone_is_not_blamed(desk):
+    desk.expected = ("Failed to load resource",)
+    page = await desk.page()
+    async with running() as server, proxied(server.port) as proxy:
+        await page.goto(f"http://127.0.0.1:{proxy.listening}/")
+        await page.wait_for_function("() => document.querySelector('#model').textContent")
+        proxy.port = 0
+        proxy.reset()
+        await page.click("#start")
+
+        assert "The server does not answer" in await notice(page)
+        assert await page.get_attribute("body", "data-state") == "idle"
+
+
+async def test_the_space_bar_starts_and_stops(desk, quiet):
+    page, streams = await opened(desk, quiet)
+    await page.focus("#start")
+    await page.keyboard.press("Space")
+    stream = await streams.next()
+    await stream.greet()
+    await page.wait_for_selector("[data-state=live]")
+    await page.keyboard.press("Space")
+    await page.keyboard.press("Space")  # which does nothing
+    await stream.until(lambda: stream.texts[-1] == {"type": "stop"})
+    assert await page.get_attribute("#start", "aria-disabled") == "true"
+    stream.tell(type="done", audio=1, commits=0)
+    await stream.close(1000)
+    await page.wait_for_selector("[data-state=idle]")
+    assert await page.evaluate("document.activeElement.id") == "start"
 
 
 async def test_everything_can_be_reached_by_keyboard_and_fits_a_phone(desk, quiet):
