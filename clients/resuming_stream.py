@@ -32,6 +32,8 @@ from streamer.protocols import messages
 
 RING_S = 75
 """Audio that is kept while it is not decided: a cut of 60 s, what was undecided before it, and the way back."""
+ON_THE_WAY_S = 10
+"""Of a live source comes as much while we ask a server to go on: it must not push out what the server was promised."""
 IN_FLIGHT_S = 45
 """Audio beyond what is decided that is sent at most: more than a window, which always brings a decision."""
 PIECE_S = 0.5
@@ -66,7 +68,8 @@ class ResumingStream:
         rate = start.sample_rate
         piece, frame_bytes = int(PIECE_S * rate), self._encoding.sample_bytes * start.channels
         self._in_flight, self._piece_bytes = IN_FLIGHT_S * rate, piece * frame_bytes
-        self._outgoing = Outgoing(frame_bytes, RING_S * rate, piece)
+        self._outgoing = Outgoing(frame_bytes, (RING_S + ON_THE_WAY_S) * rate, piece)
+        self._on_the_way = ON_THE_WAY_S * rate if live else 0
         self._ring = self._outgoing.ring
         self._receipts = Receipts(rate)
         self._messages: asyncio.Queue[FromServer | Exception] = asyncio.Queue(QUEUED_MESSAGES)
@@ -156,7 +159,7 @@ class ResumingStream:
         ready, begun = self.ready, self._receipts.begun
         if isinstance(ready.resume_token, msgspec.UnsetType) or isinstance(ready.epoch, msgspec.UnsetType):
             return self._start
-        known = self._receipts.have, self._receipts.covered - begun, self._ring.start - begun
+        known = self._receipts.have, self._receipts.covered - begun, self._ring.start_after(self._on_the_way) - begun
         resume = messages.Resume(ready.session, ready.resume_token, ready.epoch, *known)
         return msgspec.structs.replace(self._start, resume=resume)
 
@@ -165,7 +168,7 @@ class ResumingStream:
         final = self._receipts.close_utterance()
         if final is not None:
             self._news.append(final)
-        covered, kept = self._receipts.covered, self._ring.start
+        covered, kept = self._receipts.covered, self._ring.start_after(self._on_the_way)
         if kept > covered:
             self._news.append(self._receipts.lost(covered, kept, "lost while the connection was down"))
         begun = max(covered, kept)

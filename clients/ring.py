@@ -32,6 +32,10 @@ class Ring:
         """Frames that can be added without losing one."""
         return self._capacity - len(self)
 
+    def start_after(self, frames: int) -> int:
+        """Return the first of the frames that are still held when so many more have been added."""
+        return max(self.start, self.end + frames - self._capacity)
+
     def append(self, data: bytes) -> None:
         """Add audio; bytes of a frame that is not complete wait for the next."""
         data = self._rest + data

@@ -239,6 +239,40 @@ async def test_a_cut_of_a_minute_loses_nothing_and_a_longer_one_exactly_what_is_
     assert done.audio == (len(before) + len(away) + len(after)) / SAMPLE_RATE
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["a session that goes on", "a session that is not known any more"])
+async def test_after_a_long_cut_captions_go_on_at_once_although_more_is_said_on_the_way(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+):
+    dial, attempts, shown = resuming.dial, itertools.count(), Shown()
+
+    @asynccontextmanager
+    async def far(url: str, start: messages.Start, **options: Any) -> AsyncIterator[Stream]:
+        if next(attempts):
+            await stream.send_audio(np.zeros(SAMPLE_RATE, np.float32))
+            if start.resume and not known:
+                raise StreamError("resume_unknown", "never heard of it")
+        async with dial(url, start, **options) as opened_stream:
+            yield opened_stream
+
+    monkeypatch.setattr(resuming, "dial", far)
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown, live=True) as stream:
+        reading = asyncio.ensure_future(show(stream, shown))
+        await stream.send_audio(SPEECH)
+        await until(lambda: len(shown.finals) == len(WORDS))
+        await until(lambda: stream._outgoing.next == len(SPEECH))
+        proxy.port = 0
+        proxy.reset()
+        await until(lambda: server._lobby.waiting == 1)
+        await stream.send_audio(np.zeros(200 * SAMPLE_RATE, np.float32))
+        proxy.port = server.port
+        await until(lambda: shown.notices[-1:] == ["connected again"])
+        await until(lambda: stream._outgoing.has_room)
+        await speak(stream, SPEECH)
+        await reading
+    assert (len(shown.gaps), len(shown.notices)) == (1, 2)
+    assert shown.said == f"{SAID} {SAID}"
+
+
 async def test_a_flush_is_answered_although_the_connection_was_lost_before():
     shown = Shown()
     async with running() as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
@@ -288,7 +322,7 @@ async def test_a_reader_that_is_slow_loses_no_text_when_the_connection_is_given_
         queue = stream._messages._queue  # type: ignore[attr-defined]
         # One is counted as had, and there is no room for it.
         await until(lambda: stream._receipts.commit > sum(isinstance(one, messages.Commit) for one in queue))
-        await stream.send_audio(np.zeros(80 * SAMPLE_RATE, np.float32))
+        await stream.send_audio(np.zeros(90 * SAMPLE_RATE, np.float32))
         await until(lambda: bool(shown.notices))
         assert "too far behind" in shown.notices[0]
         await stream.stop()
