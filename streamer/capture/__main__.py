@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 
 from streamer.capture.frames import Frame, Kind
-from streamer.capture.portaudio import AudioUnavailable, find_input, load_portaudio
+from streamer.capture.portaudio import AudioUnavailable, NotInstalled, find_input, load_portaudio
 
 
 def record(
@@ -27,16 +27,14 @@ def record(
     parent = os.getppid()
     try:
         backend = portaudio or load_portaudio()
-    except AudioUnavailable as error:
-        write(Frame(Kind.UNAVAILABLE, str(error).encode(), clock()).pack())
-        return
-    try:
         found = find_input(backend, device)
         # Only now: while a device is away this process is started again and again, and numpy is most of its start.
         from streamer.capture.recorder import Recorder  # noqa: PLC0415
 
         # A parent that died without a word can be told by the new parent the system gives.
         Recorder(backend, found, write, clock).run(lambda: os.getppid() == parent)
+    except NotInstalled as error:
+        write(Frame(Kind.UNAVAILABLE, str(error).encode(), clock()).pack())
     except AudioUnavailable as error:
         write(Frame(Kind.FAILED, str(error).encode(), clock()).pack())
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from model.types import SAMPLE_RATE, Samples
 from streamer.capture.frames import Frame, Kind
-from streamer.capture.portaudio import AudioUnavailable
+from streamer.capture.portaudio import EXACTLY, AudioUnavailable
 from streamer.capture.process import RecorderProcess
 from streamer.capture.retries import Retries
 
@@ -86,7 +86,9 @@ class Microphone:
         *,
         required: bool = True,
     ) -> None:
-        """Record the device with this number or a name that holds `device`; None takes the system's default.
+        """Record the device that `find_input` finds for `device`; None takes the system's default.
+
+        A number names the device that has it when it is opened first, wherever that one is found later.
 
         `required`: a device that cannot be opened at the start is an error; otherwise it is waited for.
         """
@@ -142,11 +144,17 @@ class Microphone:
             raise _Gone(f"the recording process cannot be started: {error}") from None
 
     async def _opened(self, recording: Recording) -> str:
-        """Return the device's name."""
+        """Return the device's name, and ask for it by its name from now on if it was asked for by its number.
+
+        Each recording starts PortAudio anew, which gives the numbers anew: another device may have that one by then.
+        """
         frame = await self._read(recording, OPENING_S)
         if frame.kind is not Kind.OPENED:
             raise RuntimeError(f"a recording must begin with {Kind.OPENED}, got {frame.kind}")
-        return frame.payload.decode()
+        name = frame.payload.decode()
+        if self._device is not None and self._device.isdecimal():
+            self._device = f"{EXACTLY}{name}"
+        return name
 
     def _missing_before(self, frame: Frame) -> int:
         """Return how many samples passed by between the last sound and this one."""

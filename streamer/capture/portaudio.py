@@ -12,9 +12,16 @@ INSTALL = (
     "dnf install portaudio (Fedora), pacman -S portaudio (Arch), brew install portaudio (macOS)"
 )
 
+EXACTLY = "="
+"""Before a name: that device and no other."""
+
 
 class AudioUnavailable(Exception):  # noqa: N818 (names a state of the machine, as the exit code does)
     """This machine cannot record: a library is missing, or no device fits."""
+
+
+class NotInstalled(AudioUnavailable):
+    """What it takes to record is not on this machine: trying again is of no use before that is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +40,26 @@ class InputDevice:
 def load_portaudio() -> Any:
     """Import and return the sounddevice module.
 
-    Raises AudioUnavailable if the PortAudio library (or sounddevice itself) is not installed.
+    Raises NotInstalled if there is no PortAudio library (or no sounddevice), AudioUnavailable if it does not start.
     """
     try:
         return import_module("sounddevice")
     except OSError as error:  # what sounddevice raises when it finds no library
-        raise AudioUnavailable(INSTALL) from error
+        raise NotInstalled(INSTALL) from error
     except ImportError as error:
-        raise AudioUnavailable("the Python package sounddevice is missing: pip install sounddevice") from error
+        raise NotInstalled("the Python package sounddevice is missing: pip install sounddevice") from error
+    except Exception as error:  # its own PortAudioError cannot be named before it is there
+        raise AudioUnavailable(f"PortAudio does not start: {error}") from error
 
 
 def input_devices(portaudio: Any) -> Iterator[InputDevice]:
-    """Yield what can record, in PortAudio's order."""
-    host_apis = portaudio.query_hostapis()
+    """Yield what can record, in PortAudio's order. Raises AudioUnavailable if PortAudio does not tell."""
+    try:
+        host_apis, devices = portaudio.query_hostapis(), portaudio.query_devices()
+    except Exception as error:  # PortAudioError; UnicodeDecodeError for a name that is not text
+        raise AudioUnavailable(f"PortAudio does not list the devices: {error}") from error
     default = portaudio.default.device[0]
-    for device in portaudio.query_devices():
+    for device in devices:
         if device["max_input_channels"] > 0:
             yield InputDevice(
                 index=device["index"],
@@ -62,6 +74,7 @@ def input_devices(portaudio: Any) -> Iterator[InputDevice]:
 def find_input(portaudio: Any, device: str | None) -> InputDevice:
     """Return the device with this number, or the first whose name holds `device`; None takes the default.
 
+    A name after EXACTLY must be the whole name. Numbers are those of this start of PortAudio, and of no other.
     Raises AudioUnavailable, naming what there is.
     """
     devices = list(input_devices(portaudio))
@@ -71,6 +84,8 @@ def find_input(portaudio: Any, device: str | None) -> InputDevice:
         return next((found for found in devices if found.default), devices[0])
     if device.isdecimal():
         matches = [found for found in devices if found.index == int(device)]
+    elif device.startswith(EXACTLY):
+        matches = [found for found in devices if found.name == device.removeprefix(EXACTLY)]
     else:
         matches = [found for found in devices if device.casefold() in found.name.casefold()]
     if not matches:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from streamer.capture.portaudio import AudioUnavailable, input_devices, load_portaudio
 from streamer.commands.complaints import complain
@@ -19,7 +20,12 @@ def devices() -> int:
     for device in found:
         mark = "*" if device.default else ""
         table.add_row(
-            mark, str(device.index), device.name, device.host_api, str(device.channels), str(device.sample_rate)
+            mark,
+            str(device.index),
+            Text(device.name),  # as it is: brackets in it are no markup
+            Text(device.host_api),
+            str(device.channels),
+            str(device.sample_rate),
         )
     Console().print(table)
     if any(device.default for device in found):

@@ -11,6 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from model.config import ModelError
 from model.files.hub import resolve
@@ -49,7 +50,7 @@ def doctor(*, settings: Annotated[Config, Parameter(name="*")] = DEFAULTS) -> in
     table = Table(box=None, show_header=False)
     for finding in findings:
         mark = "[green]good[/]" if finding.good else "[red]bad[/]" if finding.needed else "[yellow]missing[/]"
-        table.add_row(mark, finding.what, finding.detail)
+        table.add_row(mark, finding.what, Text(finding.detail))
     console.print(table)
     return Exit.OK if all(finding.good or not finding.needed for finding in findings) else Exit.UNAVAILABLE
 

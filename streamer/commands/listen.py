@@ -47,7 +47,7 @@ def listen(
     The model runs in this process, or, with --server, in a daemon that is running already.
 
     Args:
-        device: Number or part of the name of the microphone, from `streamer devices`.
+        device: Number, part of the name, or = and the whole name of the microphone, from `streamer devices`.
         server: Address of a daemon, such as ws://127.0.0.1:8765.
         token: Bearer token, where the daemon asks for one.
         ca_file: Authority that a wss:// address is trusted by (PEM); none means those of the system or SSL_CERT_FILE.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cyclopts import App
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from model.files.hub import demo_folder, resolve
 from streamer.commands.outcome import Exit
@@ -18,9 +19,9 @@ def show() -> int:
     from model.files.hub_client import cached_models  # noqa: PLC0415  # slow to import
 
     table = Table("name", "folder", box=None)
-    table.add_row("demo", str(demo_folder()))
+    table.add_row("demo", Text(str(demo_folder())))
     for source in cached_models():
-        table.add_row(source.name, str(source.path))
+        table.add_row(Text(source.name), Text(str(source.path)))
     Console(soft_wrap=True).print(table)
     return Exit.OK
 
@@ -32,7 +33,7 @@ def pull(name: str, /) -> int:
     Args:
         name: Name on the hub, such as openai/whisper-small.
     """
-    Console(soft_wrap=True).print(str(resolve(name).path))
+    Console(soft_wrap=True).print(Text(str(resolve(name).path)))
     return Exit.OK
 
 
@@ -43,5 +44,5 @@ def where(name: str, /) -> int:
     Args:
         name: demo, auto, a hub name, a folder or a file.
     """
-    Console(soft_wrap=True).print(str(resolve(name, offline=True).path))
+    Console(soft_wrap=True).print(Text(str(resolve(name, offline=True).path)))
     return Exit.OK

@@ -14,7 +14,7 @@ class MicrophoneConfig:
     enabled: bool = False
     """Record and transcribe what a microphone of this machine hears."""
     device: str = ""
-    """Number or part of the name, from `streamer devices`; empty takes the system's default."""
+    """Number, part of the name, or = and the whole name, from `streamer devices`; empty takes the system's default."""
     language: str = ""
     """Code such as en; empty detects it in each utterance."""
     languages: tuple[str, ...] = ()

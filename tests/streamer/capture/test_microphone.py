@@ -66,8 +66,10 @@ class Studio:
         self.recordings = list(recordings)
         self.started: list[FakeRecording] = []
         self.times: list[float] = []
+        self.asked: list[str | None] = []
 
-    async def start(self, _device: str | None) -> FakeRecording:
+    async def start(self, device: str | None) -> FakeRecording:
+        self.asked.append(device)
         made = self.recordings[min(len(self.started), len(self.recordings) - 1)]()
         self.started.append(made)
         self.times.append(asyncio.get_running_loop().time())
@@ -75,13 +77,13 @@ class Studio:
 
 
 def capture(
-    studio: Studio, seconds: float, pause: float = 0.0, *, required: bool = True
+    studio: Studio, seconds: float, pause: float = 0.0, *, required: bool = True, device: str | None = None
 ) -> list[tuple[float, Capture]]:
     """Return what a microphone yields and when, for so long; the caller takes `pause` for each item."""
 
     async def listen() -> list[tuple[float, Capture]]:
         heard: list[tuple[float, Capture]] = []
-        microphone = Microphone(start=studio.start, required=required)
+        microphone = Microphone(device, studio.start, required=required)
         try:
             async with asyncio.timeout(seconds), aclosing(microphone.capture()) as captures:
                 async for item in captures:
@@ -141,6 +143,20 @@ def test_a_device_that_comes_back_is_opened_again_and_its_loss_was_said_once():
 
     kinds = [type(item) for _, item in heard]
     assert kinds == [DeviceOpened, Captured, DeviceLost, DeviceOpened, Captured]
+
+
+@pytest.mark.parametrize(
+    ("device", "later"), [("1", "=a microphone"), ("micro", "micro"), (None, None)], ids=["number", "name", "default"]
+)
+def test_a_device_asked_for_by_number_is_looked_for_by_its_name_once_it_was_opened(device, later):
+    """Another device may have its number by then."""
+    studio = Studio(
+        lambda: FakeRecording(GONE), lambda: FakeRecording(OPENED, AUDIO, GONE), lambda: FakeRecording(GONE)
+    )
+
+    capture(studio, seconds=5.0, required=False, device=device)
+
+    assert studio.asked[:4] == [device, device, later, later]
 
 
 def test_a_device_that_opens_but_stays_silent_has_not_come_back():

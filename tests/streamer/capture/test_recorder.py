@@ -260,16 +260,41 @@ def test_a_machine_without_a_microphone_says_so():
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"), [(None, 1), ("2", 2), ("usb", 2), ("Built-in", 1), ("microphone", 1)], ids=str
+    ("asked", "found"),
+    [(None, 1), ("2", 2), ("usb", 2), ("Built-in", 1), ("microphone", 1), ("=USB Microphone", 2)],
+    ids=str,
 )
 def test_a_device_is_found_by_number_or_part_of_its_name(asked, found):
     assert find_input(FakePortAudio(blocks(0)), asked).index == found
 
 
-@pytest.mark.parametrize("asked", ["0", "7", "headset"])
+@pytest.mark.parametrize("asked", ["0", "7", "headset", "=Microphone"])
 def test_an_unknown_device_is_an_error_that_names_those_there_are(asked):
     with pytest.raises(AudioUnavailable, match=rf"no input device '{asked}'; there are: 1 'Built-in .*2 'USB "):
         find_input(FakePortAudio(blocks(0)), asked)
+
+
+def test_a_portaudio_that_does_not_start_says_why_and_may_be_tried_again(monkeypatch):
+    def broken(_name):
+        raise FakePortAudioError("Error initializing PortAudio: Unanticipated host error [PaErrorCode -9999]")
+
+    monkeypatch.setattr(portaudio, "import_module", broken)
+
+    [(kind, reason)] = recorded(None)
+    assert kind is Kind.FAILED
+    assert reason.startswith(b"PortAudio does not start: Error initializing")
+
+
+@pytest.mark.parametrize("query", ["query_hostapis", "query_devices"])
+def test_devices_that_portaudio_does_not_tell_are_told_to_be_so(monkeypatch, query):
+    def not_text(_self):
+        return b"Mikrof\xf3n".decode()
+
+    monkeypatch.setattr(FakePortAudio, query, not_text)
+
+    [(kind, reason)] = recorded(FakePortAudio(blocks(0)))
+    assert kind is Kind.FAILED
+    assert reason.startswith(b"PortAudio does not list the devices: 'utf-8' codec can't decode")
 
 
 def test_a_missing_portaudio_library_says_what_to_install(monkeypatch):

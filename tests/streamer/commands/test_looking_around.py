@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -43,6 +45,41 @@ def test_the_doctor_names_what_is_missing_and_what_to_install(monkeypatch, capsy
     assert run(["doctor", "--model", "demo", "--port", "0"]) == Exit.OK  # a microphone is not everything
 
     assert "apt install libportaudio2" in capsys.readouterr().out
+
+
+class OddlyNamed:
+    """A PortAudio with a device whose name looks like markup."""
+
+    default = SimpleNamespace(device=(0, -1))
+
+    def get_portaudio_version(self):
+        return 0, "PortAudio V19"
+
+    def query_hostapis(self):
+        return [{"name": "[ALSA]"}]
+
+    def query_devices(self):
+        shape = {"max_input_channels": 1, "default_samplerate": 16000.0}
+        return [{"index": 0, "name": "Mikro [usb] a[/b]", "hostapi": 0, **shape}]
+
+
+@pytest.mark.parametrize("command", [["devices"], ["doctor", "--model", "demo", "--port", "0"]], ids=lambda one: one[0])
+def test_a_device_may_be_called_what_devices_are_called(monkeypatch, capsys, command):
+    monkeypatch.setattr(f"streamer.commands.{command[0]}.load_portaudio", OddlyNamed)
+    monkeypatch.setenv("COLUMNS", "300")
+
+    assert run(command) == Exit.OK
+
+    assert "Mikro [usb] a[/b]" in capsys.readouterr().out
+
+
+def test_a_model_may_lie_in_any_folder(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "300")
+    folder = tmp_path / "[red] models"
+    shutil.copytree(demo_folder(), folder)
+
+    assert run(["models", "where", str(folder)]) == Exit.OK
+    assert capsys.readouterr().out == f"{folder}\n"
 
 
 def test_the_doctor_fails_when_the_basics_do(capsys, monkeypatch):
