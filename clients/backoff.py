@@ -21,7 +21,7 @@ class Backoff:
         self._attempt = 0
 
     def succeed(self) -> None:
-        """Begin anew: it is being connected that counts, not what was said afterwards."""
+        """Begin anew."""
         self._attempt = 0
 
     def wait(self) -> float:

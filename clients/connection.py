@@ -116,7 +116,7 @@ class Stream:
         try:
             await self._socket.send(data)
         except websockets.ConnectionClosed as error:
-            raise ConnectionLost(_how_it_closed(error)) from error
+            raise _lost(error) from error
 
 
 @asynccontextmanager
@@ -163,8 +163,9 @@ async def dial(
     """Open the stream that `start` asks for, and close it in the end.
 
     open_timeout_s: bounds the way to the server, and then its answer to `start`. heartbeat_s: ping so often, and take a
-    server that does not answer within the same time for gone; not for a client that may send more than the server reads
-    at once. Raises Unreachable, StreamError, and ConnectionLost once `start` may have been heard.
+    server that does not answer within the same time for gone, as long as the stream can be resumed: other clients may
+    send more than the server reads at once. Raises Unreachable, StreamError, and ConnectionLost once `start` may have
+    been heard.
     """
     address = url
     try:
@@ -182,6 +183,8 @@ async def dial(
                 stream = await Stream.open(cast("Socket", socket), start)
         except TimeoutError as error:
             raise ConnectionLost(f"the server did not answer start within {open_timeout_s:g} s") from error
+        if isinstance(stream.ready.resume_token, msgspec.UnsetType):
+            socket.ping_timeout = None
         yield stream
 
 
@@ -191,7 +194,7 @@ async def _receive(socket: Socket) -> FromServer:
         try:
             message = received(await socket.recv())
         except websockets.ConnectionClosed as error:
-            raise ConnectionLost(_how_it_closed(error)) from error
+            raise _lost(error) from error
         except msgspec.MsgspecError as error:
             raise StreamError("bad_message", f"the server said something outside the protocol: {error}") from error
         if isinstance(message, messages.Error):
@@ -226,7 +229,8 @@ def _why_not(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _how_it_closed(error: websockets.ConnectionClosed) -> str:
+def _lost(error: websockets.ConnectionClosed) -> ConnectionLost:
     if error.rcvd is None:
-        return "the connection broke"
-    return f"the server closed the connection: {error.rcvd.code} {error.rcvd.reason}".rstrip()
+        return ConnectionLost("the connection broke")
+    how = f"the server closed the connection: {error.rcvd.code} {error.rcvd.reason}".rstrip()
+    return ConnectionLost(how, error.rcvd.code)

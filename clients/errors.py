@@ -16,6 +16,11 @@ class StreamError(Exception):
 class ConnectionLost(Exception):  # noqa: N818 (what happened, not whose error it is)
     """The connection ended before everything was decided; whatever was committed stands."""
 
+    def __init__(self, message: str, code: int = 0) -> None:
+        super().__init__(message)
+        self.code = code
+        """WebSocket close code of the server; 0 if it said none."""
+
 
 class Unreachable(Exception):  # noqa: N818 (what is the matter with the server)
     """No stream could be opened at this address."""

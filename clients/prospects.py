@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from clients.errors import StreamError, Unreachable
+from clients.errors import ConnectionLost, StreamError, Unreachable
+from streamer.core.commands import Close
 
 PASSING = frozenset({"shutting_down", "busy", "overloaded", "not_ready", "resume_unknown", "open_timeout"})
 """Errors that have to do with the moment."""
 FAULTS = frozenset({"internal", "recognition_failed"})
 """Errors that are nobody's intent: what is kept is sent again."""
+REFUSALS = frozenset({Close.UNREADABLE, Close.TOO_BIG})
+"""Close codes by which a server, or a proxy before it, finds fault with what was sent: it is sent again as it was."""
 MOST_FAULTS = 3
 """Of these in a row after which nothing more was decided."""
 NOT_ALLOWED = frozenset({400, 401, 403, 404})
@@ -37,10 +40,16 @@ class Prospects:
                 self._abandoned -= 1
                 return self._abandoned >= 0
             case StreamError() if failure.code in FAULTS:
-                self._faults = 1 if covered > self._covered else self._faults + 1
-                self._covered = covered
-                return self._faults < MOST_FAULTS
+                return self._is_new(covered)
             case StreamError():
                 return failure.code in PASSING
+            case ConnectionLost() if failure.code in REFUSALS:
+                return self._is_new(covered)
             case _:
                 return True
+
+    def _is_new(self, covered: int) -> bool:
+        """Take note of a fault; say whether it is not the same again and again."""
+        self._faults = 1 if covered > self._covered else self._faults + 1
+        self._covered = covered
+        return self._faults < MOST_FAULTS

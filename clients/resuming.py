@@ -19,7 +19,7 @@ from clients.resuming_stream import ResumingStream
 from streamer.protocols import messages
 
 HEARTBEAT_S = 5.0
-"""Between pings, and until one that is not answered ends the connection."""
+"""Between pings, and until one that is not answered ends a connection that can be resumed."""
 
 
 @asynccontextmanager
@@ -38,7 +38,7 @@ async def connect_resuming(
 
     live: whether the audio comes whether or not there is room for it; what is too much then becomes a gap. Other
     sources wait. notice: told when a connection is lost, and when there is one again. give_up_s: time after which a
-    connection that is lost is not tried again; None tries for ever.
+    connection that is lost is not tried again, nor are connections over which nothing is decided; None tries for ever.
 
     open_timeout_s: for each attempt to connect, and then for the answer to `start`; who is silent for longer is tried
     again.

@@ -17,10 +17,10 @@ from typing import TypeAlias
 
 import msgspec
 
-from clients.backoff import Backoff
 from clients.connection import Stream
 from clients.errors import ConnectionLost, StreamError, Unreachable
 from clients.outgoing import Outgoing, Piece
+from clients.patience import Patience
 from clients.pcm import encoded
 from clients.prospects import Prospects
 from clients.receipts import Receipts
@@ -63,7 +63,7 @@ class ResumingStream:
         self._start = start
         self._live = live
         self._notice = notice
-        self._give_up_s = give_up_s
+        self._patience, self._give_up_s = Patience(give_up_s), give_up_s
         self._encoding = Encoding(start.encoding)
         rate = start.sample_rate
         piece, frame_bytes = int(PIECE_S * rate), self._encoding.sample_bytes * start.channels
@@ -128,31 +128,33 @@ class ResumingStream:
 
     async def _return(self, failure: Exception, dial_again: Dial) -> Exception | None:
         """Connect again and go on until that connection ends too; return how it failed, if it did."""
-        backoff, clock = Backoff(), asyncio.get_running_loop().time
-        lost = clock()
-        self._check(failure)
+        clock = asyncio.get_running_loop().time
+        now = clock()
+        self._patience.lose(now, self._receipts.covered)
+        self._check(failure, now)
         self._notice(f"connection lost ({failure}): trying again")
         while True:
             if isinstance(failure, StreamError) and failure.code == "resume_unknown":
                 self._begin_anew()
             else:
-                await asyncio.sleep(backoff.wait())
+                await asyncio.sleep(self._patience.wait())
             try:
                 async with dial_again(self._request()) as stream:
                     self._notice("connected again")
+                    self._patience.connect(clock())
                     return await self._converse(stream, stream.ready)
             except (ConnectionLost, Unreachable, StreamError) as error:
                 if isinstance(error, ConnectionLost):
                     self._prospects.abandon()
-                self._check(error)
+                self._check(error, clock())
                 failure = error
-            if self._give_up_s is not None and clock() - lost > self._give_up_s:
-                raise ConnectionLost(f"gave up after {self._give_up_s:g} s without a connection: {failure}")
 
-    def _check(self, failure: Exception) -> None:
-        """Raise a failure that no further attempt can mend."""
+    def _check(self, failure: Exception, now: float) -> None:
+        """Raise a failure that no further attempt can mend, or that was tried for long enough."""
         if not (self._resumable and self._prospects.are_good(failure, self._receipts.covered)):
             raise failure
+        if self._patience.is_over(now):
+            raise ConnectionLost(f"gave up after {self._give_up_s:g} s without getting any further: {failure}")
 
     def _request(self) -> messages.Start:
         """Return the `start` that asks for the session to go on."""

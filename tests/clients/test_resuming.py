@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 
@@ -22,6 +23,7 @@ from clients import resuming, resuming_stream
 from clients.backoff import STEPS_S, Backoff
 from clients.connection import ENCODER, Stream
 from clients.errors import ConnectionLost, StreamError, Unreachable
+from clients.patience import LASTING_S, Patience
 from clients.pcm import pcm_s16le
 from clients.prospects import MOST_FAULTS
 from clients.receipts import FORGOTTEN, Receipts
@@ -266,9 +268,10 @@ async def test_after_a_long_cut_captions_go_on_at_once_although_more_is_said_on_
         await stream.send_audio(np.zeros(200 * SAMPLE_RATE, np.float32))
         proxy.port = server.port
         await until(lambda: shown.notices[-1:] == ["connected again"])
-        await until(lambda: stream._outgoing.has_room)
-        await speak(stream, SPEECH)
-        await reading
+        async with asyncio.timeout(30):
+            await until(lambda: stream._outgoing.has_room)
+            await speak(stream, SPEECH)
+            await reading
     assert (len(shown.gaps), len(shown.notices)) == (1, 2)
     assert shown.said == f"{SAID} {SAID}"
 
@@ -552,6 +555,71 @@ async def test_a_fault_that_comes_at_the_same_place_again_and_again_is_told(monk
     assert told is not None
     assert "internal" in str(told.exceptions)
     assert len([notice for notice in shown.notices if "internal" in notice]) == MOST_FAULTS - 1
+
+
+async def test_a_server_that_finds_fault_with_what_is_sent_again_and_again_is_told():
+    shown = Shown()
+    async with running(ServerConfig(port=0, max_message_bytes=4096)) as server, proxied(server.port) as proxy:
+        with pytest.raises(ExceptionGroup) as caught:
+            async with opened(proxy, shown) as stream:
+                await converse(stream, shown)
+    told = caught.value.subgroup(ConnectionLost)
+    assert told is not None
+    assert "1009" in str(told.exceptions)
+    assert len([notice for notice in shown.notices if "1009" in notice]) == MOST_FAULTS - 1
+
+
+async def test_a_server_that_ends_every_connection_is_given_up_too():
+    ready = messages.Ready("s", "m", SAMPLE_RATE, resume_token="t", epoch="e", resume_from=0)
+
+    async def serve(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send(ENCODER.encode(ready).decode())
+        socket.transport.abort()
+
+    async with serve_websocket(serve, "127.0.0.1", 0) as server:
+        address = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with connect_resuming(address, give_up_s=0.1) as stream:
+            with pytest.raises(ConnectionLost, match="gave up after"):
+                await show(stream, Shown())
+
+
+def test_whoever_gets_no_further_is_asked_less_and_less_often_until_something_is_decided():
+    patience = Patience(20.0, Backoff(lambda: 1.0))
+
+    def lose(now: float, covered: int) -> tuple[float, bool]:
+        patience.lose(now, covered)
+        patience.connect(now + 1.0)
+        return patience.wait(), patience.is_over(now)
+
+    assert [lose(now, 7) for now in (0.0, 10.0, 20.0)] == [(0.0, False), (0.001, False), (0.01, False)]
+    assert lose(21.0, 8) == (0.0, False), "something was decided"
+    assert lose(31.0, 8) == (0.001, False)
+    assert lose(42.0, 8) == (0.01, True)
+    assert lose(50.0 + LASTING_S, 8) == (0.0, False), "it was a good connection, over which nothing was said"
+
+
+async def test_a_server_that_lets_nothing_be_resumed_may_be_behind_with_pongs(monkeypatch: pytest.MonkeyPatch):
+    """Everything is sent to it at once, and they wait behind that."""
+    monkeypatch.setattr(resuming, "HEARTBEAT_S", 0.02)
+    ping, shown, pings = ClientConnection.ping, Shown(), itertools.count(1)
+    latest = 0
+
+    async def counted(self: ClientConnection, *data: Any) -> Any:
+        nonlocal latest
+        latest = next(pings)
+        return await ping(self, *data)
+
+    monkeypatch.setattr(ClientConnection, "ping", counted)
+    config = ServerConfig(port=0, resume_s=0)
+    async with running(config) as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+        await stream.send_audio(SPEECH[:30_000])
+        proxy.hold()
+        asked = latest
+        await until(lambda: latest > asked + 3 or stream._over)
+        proxy.release()
+        await converse(stream, shown, SPEECH[30_000:])
+    shown.check()
 
 
 async def test_a_server_that_is_not_there_at_first_is_unreachable_and_one_that_stays_away_is_given_up():
