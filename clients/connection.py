@@ -159,13 +159,14 @@ async def dial(
     ca_file: Path | None = None,
     open_timeout_s: float = 10.0,
     heartbeat_s: float | None = None,
+    live: bool = False,
 ) -> AsyncGenerator[Stream, None]:
     """Open the stream that `start` asks for, and close it in the end.
 
     open_timeout_s: bounds the way to the server, and then its answer to `start`. heartbeat_s: ping so often, and take a
-    server that does not answer within the same time for gone, as long as the stream can be resumed: other clients may
-    send more than the server reads at once. Raises Unreachable, StreamError, and ConnectionLost once `start` may have
-    been heard.
+    server that does not answer within the same time for gone, if the stream can be resumed or the audio is `live`:
+    other clients may send more than the server reads at once. Raises Unreachable, StreamError, and ConnectionLost once
+    `start` may have been heard.
     """
     address = url
     try:
@@ -183,7 +184,7 @@ async def dial(
                 stream = await Stream.open(cast("Socket", socket), start)
         except TimeoutError as error:
             raise ConnectionLost(f"the server did not answer start within {open_timeout_s:g} s") from error
-        if isinstance(stream.ready.resume_token, msgspec.UnsetType):
+        if isinstance(stream.ready.resume_token, msgspec.UnsetType) and not live:
             socket.ping_timeout = None
         yield stream
 

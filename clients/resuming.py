@@ -19,7 +19,7 @@ from clients.resuming_stream import ResumingStream
 from streamer.protocols import messages
 
 HEARTBEAT_S = 5.0
-"""Between pings, and until one that is not answered ends a connection that can be resumed."""
+"""Between pings, and until one that is not answered ends a connection (`dial` says which)."""
 
 
 @asynccontextmanager
@@ -38,7 +38,8 @@ async def connect_resuming(
 
     live: whether the audio comes whether or not there is room for it; what is too much then becomes a gap. Other
     sources wait. notice: told when a connection is lost, and when there is one again. give_up_s: time after which a
-    connection that is lost is not tried again, nor are connections over which nothing is decided; None tries for ever.
+    connection that is lost is not tried again, nor are connections over which nothing is decided; None tries for ever,
+    but for a live source that was stopped: ENDING_S must do then, for whoever stops it wants to leave.
 
     open_timeout_s: for each attempt to connect, and then for the answer to `start`; who is silent for longer is tried
     again.
@@ -49,8 +50,15 @@ async def connect_resuming(
     wanted = messages.Start(**start, resumable=True)
 
     def again(request: messages.Start) -> AbstractAsyncContextManager[Stream]:
-        options = {"token": token, "ca_file": ca_file, "open_timeout_s": open_timeout_s, "heartbeat_s": HEARTBEAT_S}
-        return dial(url, request, **options)  # type: ignore[arg-type]  # each is of its own type
+        return dial(
+            url,
+            request,
+            token=token,
+            ca_file=ca_file,
+            open_timeout_s=open_timeout_s,
+            heartbeat_s=HEARTBEAT_S,
+            live=live,
+        )
 
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(again(wanted))

@@ -36,6 +36,8 @@ ON_THE_WAY_S = 10
 """Of a live source comes as much while we ask a server to go on: it must not push out what the server was promised."""
 IN_FLIGHT_S = 45
 """Audio beyond what is decided that is sent at most: more than a window, which always brings a decision."""
+ENDING_S = 10.0
+"""Time in which a server must come back for the last words of a live source."""
 PIECE_S = 0.5
 """Audio sent at once."""
 ROUNDING_S = 0.01
@@ -78,6 +80,7 @@ class ResumingStream:
         self._room = asyncio.Event()  # the ring may have room
         self._over = self._resumable = False
         self._prospects = Prospects()
+        self._away: asyncio.Timeout | None = None  # while there is no connection
 
     async def send_audio(self, audio: bytes | Samples) -> None:
         """Send what comes next, as `Stream.send_audio`. A live source never waits, others while the server is behind.
@@ -102,6 +105,7 @@ class ResumingStream:
         """End the stream: everything is decided, then `Done` follows."""
         self._outgoing.stop()
         self._work.set()
+        self._hurry()
 
     async def __aiter__(self) -> AsyncIterator[FromServer]:
         """Yield messages up to `Done`, which is the last. Raises StreamError, Unreachable or ConnectionLost."""
@@ -128,11 +132,27 @@ class ResumingStream:
 
     async def _return(self, failure: Exception, dial_again: Dial) -> Exception | None:
         """Connect again and go on until that connection ends too; return how it failed, if it did."""
-        clock = asyncio.get_running_loop().time
-        now = clock()
+        now = asyncio.get_running_loop().time()
         self._patience.lose(now, self._receipts.covered)
         self._check(failure, now)
         self._notice(f"connection lost ({failure}): trying again")
+        try:
+            async with asyncio.timeout(None) as self._away:
+                self._hurry()
+                return await self._try_again(failure, dial_again)
+        except TimeoutError:
+            raise ConnectionLost(f"without the server the last words may be missing: {failure}") from None
+        finally:
+            self._away = None
+
+    def _hurry(self) -> None:
+        """Wait no longer than ENDING_S for a server if it is only about the last words of a live source."""
+        if self._away is not None and self._live and self._outgoing.stopping:
+            self._away.reschedule(asyncio.get_running_loop().time() + ENDING_S)
+
+    async def _try_again(self, failure: Exception, dial_again: Dial) -> Exception | None:
+        """Connect, however often it takes, and go on as `_return` does."""
+        clock = asyncio.get_running_loop().time
         while True:
             if isinstance(failure, StreamError) and failure.code == "resume_unknown":
                 self._begin_anew()
@@ -142,6 +162,9 @@ class ResumingStream:
                 async with dial_again(self._request()) as stream:
                     self._notice("connected again")
                     self._patience.connect(clock())
+                    if self._away is not None:
+                        self._away.reschedule(None)
+                        self._away = None
                     return await self._converse(stream, stream.ready)
             except (ConnectionLost, Unreachable, StreamError) as error:
                 if isinstance(error, ConnectionLost):

@@ -109,11 +109,13 @@ async def sounds_of(microphone: Microphone, display: Display) -> AsyncGenerator[
 
 @contextmanager
 def interrupted() -> Iterator[asyncio.Event]:
-    """Set the event at the first Ctrl-C or SIGTERM, so that the stream ends well; a second Ctrl-C breaks off."""
+    """Set the event at the first Ctrl-C or SIGTERM, so that the stream ends well; a second one breaks off."""
     loop = asyncio.get_running_loop()
     event = asyncio.Event()
 
     def stop() -> None:
+        if event.is_set():
+            raise KeyboardInterrupt  # what Python makes of a second Ctrl-C by itself
         event.set()
         loop.remove_signal_handler(signal.SIGINT)
 

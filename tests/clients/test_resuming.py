@@ -637,6 +637,26 @@ async def test_a_server_that_is_not_there_at_first_is_unreachable_and_one_that_s
                     await show(stream, shown)
 
 
+@pytest.mark.parametrize("stopped", ["before", "after"])
+async def test_a_live_source_that_has_ended_does_not_wait_for_a_server_for_ever(
+    stopped: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(resuming_stream, "ENDING_S", 0.05)
+    shown = Shown()
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown, live=True) as stream:
+        await stream.send_audio(SPEECH[:30_000])
+        if stopped == "before":
+            proxy.hold()
+            await stream.stop()
+        proxy.port = 0
+        proxy.reset()
+        await until(lambda: bool(shown.notices))
+        if stopped == "after":
+            await stream.stop()
+        with pytest.raises(ConnectionLost, match="last words may be missing"):
+            await show(stream, shown)
+
+
 async def test_a_server_that_lets_nothing_be_resumed_is_lost_when_it_is_lost():
     shown = Shown()
     async with running(ServerConfig(port=0, resume_s=0)) as server, proxied(server.port) as proxy:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,7 @@ from streamer.capture.microphone import Capture, Captured, DeviceLost, DeviceOpe
 from streamer.capture.portaudio import INSTALL, AudioUnavailable
 from streamer.commands import listen, local
 from streamer.commands.outcome import Exit
+from streamer.protocols.messages import Done, Ready
 from tests.fakes import LevelRecognizer, LevelVad
 from tests.streamer.commands.console import one_line
 from tests.streamer.harness import sentence
@@ -27,6 +29,7 @@ class FakeMicrophone:
     """Hears a script, and then Ctrl-C."""
 
     script: tuple[Capture, ...] = ()
+    ending = signal.SIGINT
 
     def __init__(self, device: str | None) -> None:
         self.device = device
@@ -34,7 +37,7 @@ class FakeMicrophone:
     async def capture(self) -> AsyncGenerator[Capture, None]:
         for item in self.script:
             yield item
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), self.ending)
         await asyncio.Event().wait()
 
 
@@ -117,6 +120,27 @@ def test_the_settings_file_of_the_daemon_serves_here_too(microphone, tmp_path, c
 
     assert run(["listen", "--config", str(tmp_path / "streamer.toml")]) == Exit.OK
     assert capsys.readouterr().out == "w1\n"
+
+
+def test_a_second_sigterm_ends_it_at_once(microphone, monkeypatch):
+    class Stuck:
+        ready = Ready("s", "m", SAMPLE_RATE)
+
+        async def stop(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        async def __aiter__(self) -> AsyncGenerator[Done, None]:
+            await asyncio.Event().wait()
+            yield Done(0.0, 0)
+
+    @asynccontextmanager
+    async def stuck(*_: object, **__: object) -> AsyncGenerator[Stuck, None]:
+        yield Stuck()
+
+    monkeypatch.setattr(listen, "connect_resuming", stuck)
+    monkeypatch.setattr(microphone, "ending", signal.SIGTERM)
+
+    assert run(["listen", "--server", "127.0.0.1:1"]) == Exit.INTERRUPTED
 
 
 def test_a_missing_portaudio_is_told_before_a_model_is_loaded(monkeypatch, capsys):
