@@ -14,9 +14,13 @@ import soundfile
 import soxr
 
 from model.types import SAMPLE_RATE, Samples
+from streamer.unfinished_wav import UnfinishedWav, missing_length
 
 NEEDS_MORE_THAN_A_FILE = frozenset({"RAW", "SD2"})
 """Of libsndfile's formats: one has no header, the other keeps it in a file beside."""
+
+MAX_RATE = 1_000_000
+"""Hertz; a block of a second at the rate that some header claims might not fit in memory."""
 
 
 class SoundError(Exception):
@@ -40,12 +44,18 @@ class Sound:
 
     def __init__(self, source: Path | BinaryIO) -> None:
         """Open `source`, a path or a binary file that can seek. Raises SoundError; OSError as open() does."""
+        self._opened: BinaryIO | None = None  # by us, beside what soundfile opens
         try:
             self._file: Any = ForwardFile(encoded(source))
+            if not self._file.frames:
+                self._read_unfinished(source)
         except soundfile.LibsndfileError as error:
             raise SoundError(reason(error)) from error
         self.rate = int(self._file.samplerate)
         """Hertz, as the header says."""
+        if self.rate > MAX_RATE:
+            self.close()
+            raise SoundError(f"a rate of {self.rate} Hz, more than {MAX_RATE}, is no sound")
         self.channels = int(self._file.channels)
 
     @property
@@ -60,6 +70,19 @@ class Sound:
     def close(self) -> None:
         """Let go of the file; one that was opened by somebody else stays open."""
         self._file.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    def _read_unfinished(self, source: Path | BinaryIO) -> None:
+        """Open a WAV file without a length as one whose samples go on to its end."""
+        file = source.open("rb") if isinstance(source, Path) else source
+        if file is not source:
+            self._opened = file
+        place = missing_length(file)
+        if place is not None:
+            self._file.close()
+            file.seek(0)
+            self._file = ForwardFile(UnfinishedWav(file, place))
 
     def read(self, block_s: float) -> Iterator[Samples]:
         """Yield the rest of the file, (n,) float32 at its own rate, channels averaged, `block_s` seconds each.

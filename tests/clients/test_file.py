@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import soundfile
 
 from clients.file import FileError, SoundFile, paced
 from model.types import SAMPLE_RATE
+from streamer.sound import Sound
 from tests.virtual_time import run
 
 SPEECH = Path(__file__).parents[3] / "shared" / "data"
@@ -64,6 +66,47 @@ def test_a_file_without_sound_is_no_trouble(tmp_path):
 
     with SoundFile(tmp_path / "a.wav") as sound:
         assert len(sound.read()) == 0
+
+
+def wav(riff: int, length: int, rest: bytes, rate: int = SAMPLE_RATE) -> bytes:
+    """Return a mono file of 16 bits with these lengths in its header."""
+    shape = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, min(2 * rate, 2**32 - 1), 2, 16)
+    return struct.pack("<4sI4s", b"RIFF", riff, b"WAVE") + shape + struct.pack("<4sI", b"data", length) + rest
+
+
+HEARD = np.arange(1, 1001, dtype="<i2")
+NOTE = b"LIST\x04\0\0\0note"
+
+
+@pytest.mark.parametrize("length", [0, 2**32 - 1])
+@pytest.mark.parametrize("riff", [0, 8, 36, 2036, 2**32 - 1])
+@pytest.mark.parametrize("heard", [HEARD, np.zeros(1000, "<i2")], ids=["sound", "silence"])
+def test_a_recording_whose_lengths_were_never_written_is_read_to_its_end(tmp_path, riff, length, heard):
+    (tmp_path / "a.wav").write_bytes(wav(riff, length, heard.tobytes()))
+
+    with SoundFile(tmp_path / "a.wav") as sound:
+        assert sound.duration_s == 1000 / SAMPLE_RATE
+        assert np.array_equal(sound.read() * 32_768, heard)
+    with (tmp_path / "a.wav").open("rb") as file:
+        sound = Sound(file)
+        assert np.array_equal(np.concatenate(list(sound.blocks(0.01))) * 32_768, heard)
+        sound.close()
+        assert not file.closed
+
+
+@pytest.mark.parametrize("rest", [b"", NOTE, NOTE + b"odd \x01\0\0\0x", NOTE + b"odd \x01\0\0\0x\0"], ids=len)
+def test_what_follows_no_samples_is_not_taken_for_some(tmp_path, rest):
+    (tmp_path / "a.wav").write_bytes(wav(36 + len(rest), 0, rest))
+
+    with SoundFile(tmp_path / "a.wav") as sound:
+        assert len(sound.read()) == 0
+
+
+def test_a_rate_that_no_sound_has_is_told(tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav(2036, 2000, HEARD.tobytes(), rate=2**31 - 1))
+
+    with pytest.raises(FileError, match=r"a\.wav: a rate of 2147483647 Hz"):
+        SoundFile(tmp_path / "a.wav")
 
 
 def test_a_missing_file_is_named(tmp_path):
