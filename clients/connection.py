@@ -175,7 +175,7 @@ async def dial(
         if heartbeat_s is not None:
             options |= {"ping_interval": heartbeat_s, "ping_timeout": heartbeat_s}
         socket = await websockets.connect(address, open_timeout=open_timeout_s, **options)
-    except (OSError, TimeoutError, websockets.WebSocketException, ValueError) as error:
+    except (OSError, TimeoutError, websockets.WebSocketException, ValueError, ImportError) as error:
         status = error.response.status_code if isinstance(error, websockets.InvalidStatus) else 0
         raise Unreachable(f"{address}: {_why_not(error)}", status) from error
     async with socket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -59,6 +60,11 @@ class SoundFile:
         """Return the rest of the file at once. Raises FileError."""
         blocks = list(self.blocks(block_s=10.0))
         return np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
+
+
+def shown_name(path: Path) -> str:
+    """Return a file's name as a terminal can show it: names need not be text."""
+    return os.fsencode(path.name).decode(errors="replace")
 
 
 async def paced(blocks: Iterable[Samples], speed: float) -> AsyncIterator[Samples]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from clients.file import FileError, SoundFile, paced
+from clients.file import FileError, SoundFile, paced, shown_name
 from clients.resuming import connect_resuming
 from model.types import Samples, Task
 from streamer.commands.complaints import complain
@@ -72,7 +72,7 @@ def send(
                 languages=list(languages),
                 hotwords=list(hotwords),
             ) as stream:
-                with display_for(format, plain=plain, source=path.name) as display:
+                with display_for(format, plain=plain, source=shown_name(path)) as display:
                     await transfer(stream, paced(readable(sound.blocks(), damage), speed), display)
         for error in damage:
             raise error

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from clients.file import FileError, SoundFile
+from clients.file import FileError, SoundFile, shown_name
 from model.types import SAMPLE_RATE, Samples, Task, Transcriber
 from streamer.commands.complaints import complain
 from streamer.commands.loading import load_transcriber
@@ -128,7 +128,7 @@ def hear(
     transcriber: Transcriber, jobs: Sequence[Job], bar: Progress, *, language: str | None, task: Task, prompt: str
 ) -> list[Transcript]:
     """Transcribe files at once, each with a bar on standard error."""
-    bars = [bar.add_task(job.file.name, total=len(job.audio) / SAMPLE_RATE) for job in jobs]
+    bars = [bar.add_task(shown_name(job.file), total=len(job.audio) / SAMPLE_RATE) for job in jobs]
 
     def advance(decided: Sequence[int]) -> None:
         for shown, place in zip(bars, decided, strict=True):
@@ -144,7 +144,12 @@ def hear(
 def progress_bar() -> Progress:
     """Return a bar for a terminal; nothing is drawn into a file."""
     errors = Console(stderr=True)
-    parts = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"), TimeRemainingColumn()
+    parts = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f} %"),
+        TimeRemainingColumn(),
+    )
     return Progress(*parts, console=errors, transient=True, disable=not errors.is_terminal)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -326,6 +327,16 @@ async def test_a_server_that_does_not_answer_start_with_ready_is_an_error():
         with pytest.raises(StreamError, match="ready"):
             async with connect(address):
                 pass
+
+
+@pytest.mark.skipif(find_spec("python_socks") is not None, reason="here nothing is missing")
+async def test_a_proxy_that_takes_a_package_which_is_not_there_is_told_in_one_line(monkeypatch):
+    monkeypatch.setattr("urllib.request.getproxies", lambda: {"socks": "socks5://127.0.0.1:1"})
+    monkeypatch.setattr("urllib.request.proxy_bypass", lambda _: False)
+
+    with pytest.raises(Unreachable, match="requires python-socks"):
+        async with connect("ws://nobody.invalid:1"):
+            pass
 
 
 def test_sixteen_bit_samples_come_back_unchanged():

@@ -9,8 +9,10 @@ import os
 import numpy as np
 import soundfile
 
+from clients.captions import PlainCaptions
 from model.types import SAMPLE_RATE
 from streamer.__main__ import run
+from streamer.commands import send
 from streamer.commands.outcome import Exit
 from streamer.config import ServerConfig
 from tests.fakes import LevelRecognizer, silence
@@ -119,6 +121,23 @@ async def test_a_file_may_be_called_what_files_are_called(tmp_path, capsys):
         status = await sent(*files, "--server", f"127.0.0.1:{server.port}", "--speed", "0")
 
     assert (status, capsys.readouterr().out) == (Exit.OK, "w1\nw2\nw3\n")
+
+
+async def test_a_name_that_is_no_text_is_shown_on_a_terminal_as_well_as_that_can_be(tmp_path, monkeypatch):
+    named: list[str] = []
+
+    def display(*_: object, source: str, **__: object) -> PlainCaptions:
+        named.append(source)
+        return PlainCaptions()
+
+    monkeypatch.setattr(send, "display_for", display)
+    file = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    sound_file(tmp_path / "a.wav", sentence(1))
+    (tmp_path / "a.wav").rename(file)
+    async with running() as server:
+        assert await sent(str(file), "--server", f"127.0.0.1:{server.port}", "--speed", "0") == Exit.OK
+
+    assert named == ["caf\N{REPLACEMENT CHARACTER}.wav"]
 
 
 async def test_what_is_said_before_a_file_is_damaged_is_shown_and_the_damage_told(tmp_path, capsys):

@@ -154,6 +154,18 @@ def test_a_file_may_be_called_what_files_are_called(tmp_path, capsys):
     assert capsys.readouterr().out.split() == ["w1", "w2"]
 
 
+@pytest.mark.usefixtures("levels")
+def test_the_bar_of_a_file_shows_its_name_as_well_as_that_can_be(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal
+    monkeypatch.setenv("COLUMNS", "200")
+    file = tmp_path / os.fsdecode(b"[red] a \xff.wav")
+    sound_file(tmp_path / "a.wav", sentence(1))
+    (tmp_path / "a.wav").rename(file)
+
+    assert run(["transcribe", str(file)]) == Exit.OK
+    assert "[red] a \N{REPLACEMENT CHARACTER}.wav" in capsys.readouterr().err
+
+
 def test_a_task_that_the_model_does_not_know_is_refused_by_name(tmp_path, monkeypatch, capsys):
     class EnglishOnly(LevelTranscriber):
         @property
