@@ -21,7 +21,7 @@ from streamer.commands.models import models
 from streamer.commands.outcome import Exit, expected, is_output
 from streamer.commands.send import send
 from streamer.commands.serve import serve
-from streamer.commands.settings import Environment, SettingsFile, full_names, unknown_variables
+from streamer.commands.settings import Environment, SettingsFile, full_names, split_list, unknown_variables
 from streamer.commands.token import token
 from streamer.commands.transcribe import transcribe
 
@@ -33,6 +33,7 @@ def application() -> App:
         help=summary,
         version=__version__,
         config=[Environment()],
+        default_parameter=Parameter(env_var_split=split_list),
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )

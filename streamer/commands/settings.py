@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
-from cyclopts import App
+import msgspec
+from cyclopts import App, CoercionError, env_var_split
 from cyclopts.argument import ArgumentCollection
 from cyclopts.config import Dict, Env
 
@@ -32,7 +33,7 @@ SHORT_FORMS = {
 }
 """What one types most; everything else has its full name only."""
 MICROPHONE = "--microphone"
-"""Short for --microphone.enabled, and for --microphone.device too if a device follows."""
+"""Short for --microphone.enabled, and for --microphone.device too if a device follows; true and false are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,32 @@ class Environment(Env):
         # A section as a whole has no variable: STREAMER_SERVER is the address in the client commands, not a host.
         leaves = ArgumentCollection(leaf for leaf in arguments if not leaf.children)  # type: ignore[no-untyped-call]  # theirs
         super().__call__(app, commands, leaves)
+        for leaf in leaves:
+            for token in leaf.tokens:
+                # Cyclopts would round it. A file's are looked at where it is read.
+                if leaf.hint is int and "." in token.value and not is_whole(token.value):
+                    raise CoercionError(argument=leaf, token=token, target_type=int)
+
+
+def is_whole(text: str) -> bool:
+    """Say whether a number with a point is a whole one."""
+    try:
+        return float(text).is_integer()
+    except ValueError:
+        return True  # no number at all, as whoever converts it says
+
+
+def split_list(kind: Any, value: str, *, delimiter: str | None = None) -> list[str]:
+    """Split the value of an environment variable as Cyclopts does, but for a list of texts that is a JSON array.
+
+    Raises ConfigError for what begins as an array and is none.
+    """
+    if not (value.lstrip().startswith("[") and get_args(kind)[:1] == (str,)):
+        return env_var_split(kind, value, delimiter=delimiter)
+    try:
+        return msgspec.json.decode(value, type=list[str])
+    except msgspec.MsgspecError as error:
+        raise ConfigError(f"a list that begins with [ must be a JSON array of texts, got {value!r}: {error}") from error
 
 
 class SettingsFile:
@@ -123,9 +150,13 @@ def full_names(tokens: Collection[str]) -> Iterator[str]:
         if name == MICROPHONE:
             # It may stand alone, or have the device after it; `serve` takes nothing else without a flag.
             named = bool(equals) or bool(rest and not rest[0].startswith("-"))
+            device = (value if equals else rest.popleft()) if named else ""
+            if device.lower() in {"true", "false"}:
+                yield f"--microphone.enabled={device.lower()}"
+                continue
             yield "--microphone.enabled"
             if named:
-                yield f"--microphone.device={value if equals else rest.popleft()}"
+                yield f"--microphone.device={device}"
             continue
         yield SHORT_FORMS.get(name, name) + equals + value
 

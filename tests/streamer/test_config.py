@@ -16,6 +16,7 @@ from streamer.commands import serve as serve_command
 from streamer.commands.outcome import Exit
 from streamer.commands.settings import full_names
 from streamer.config import Config, ConfigError, EncoderContext, LogFormat, ModelConfig, ServerConfig
+from tests.streamer.commands.console import one_line
 
 Settings = Callable[..., Config]
 
@@ -140,6 +141,39 @@ def test_the_settings_file_of_the_systemd_unit_is_valid(settings):
     settings(toml=path.read_text())
 
 
+@pytest.mark.parametrize(
+    ("value", "hotwords"),
+    [
+        ("Ada Boro", ("Ada", "Boro")),
+        ('["New York", "[Ada]"]', ("New York", "[Ada]")),
+        ("[]", ()),
+    ],
+)
+def test_a_list_in_the_environment_is_words_or_a_json_array(settings, monkeypatch, value, hotwords):
+    monkeypatch.setenv("STREAMER_MICROPHONE_HOTWORDS", value)
+
+    assert settings().microphone.hotwords == hotwords
+
+
+@pytest.mark.usefixtures("settings")
+@pytest.mark.parametrize("value", ["[REC] one", "[1]"])
+def test_what_begins_as_a_json_array_and_is_none_is_told_in_one_line(capsys, monkeypatch, value):
+    monkeypatch.setenv("STREAMER_MICROPHONE_HOTWORDS", value)
+
+    assert run(["serve"]) == Exit.CONFIGURATION
+    assert f"must be a JSON array of texts, got '{value}'" in one_line(capsys.readouterr().err)
+
+
+def test_a_fraction_where_a_whole_number_is_wanted_is_not_rounded(capsys, monkeypatch, settings):
+    assert settings("--server.max-sessions", "4.0").server.max_sessions == 4
+    assert run(["serve", "--server.max-sessions", "3.7"]) == Exit.USAGE
+    assert 'unable to convert "3.7" into int' in one_line(capsys.readouterr().err)
+
+    monkeypatch.setenv("STREAMER_SERVER_MAX_SESSIONS", "3.7")
+    assert run(["serve"]) == Exit.CONFIGURATION
+    assert 'unable to convert "3.7" into int' in one_line(capsys.readouterr().err)
+
+
 def test_every_setting_is_explained_in_the_help(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
 
@@ -243,6 +277,8 @@ def test_a_setting_out_of_range_names_value_and_range(make, complaint):
         (["serve", "--microphone", "USB"], ["serve", "--microphone.enabled", "--microphone.device=USB"]),
         (["serve", "--microphone=USB mic"], ["serve", "--microphone.enabled", "--microphone.device=USB mic"]),
         (["serve", "--microphone.device", "USB"], ["serve", "--microphone.device", "USB"]),
+        (["serve", "--microphone=false"], ["serve", "--microphone.enabled=false"]),
+        (["serve", "--microphone", "True"], ["serve", "--microphone.enabled=true"]),
     ],
     ids=" ".join,
 )
