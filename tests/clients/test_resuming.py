@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -464,8 +464,10 @@ async def test_an_attempt_of_its_own_that_comes_late_does_not_end_a_stream(monke
             showing = group.create_task(show(stream, shown))
             proxy.reset()
             await until(lambda: shown.notices[-1:] == ["connected again"])
-            async with dial(f"ws://127.0.0.1:{server.port}", late[0]):
-                await until(lambda: len(shown.notices) == 4 or showing.done())
+            with suppress(StreamError):  # the stream may be back before the late attempt has its answer
+                async with dial(f"ws://127.0.0.1:{server.port}", late[0]):
+                    await until(lambda: len(shown.notices) == 4 or showing.done())
+            await until(lambda: len(shown.notices) == 4 or showing.done())
             await speak(stream, SPEECH[20_000:])
     shown.check()
 
