@@ -173,7 +173,7 @@ async def dial(
         address = stream_url(url)
         options = _options(address, token) | trust(address, ca_file)
         if heartbeat_s is not None:
-            options |= {"ping_interval": heartbeat_s, "ping_timeout": heartbeat_s}
+            options |= {"ping_interval": heartbeat_s, "ping_timeout": None}
         socket = await websockets.connect(address, open_timeout=open_timeout_s, **options)
     except (OSError, TimeoutError, websockets.WebSocketException, ValueError, ImportError) as error:
         status = error.response.status_code if isinstance(error, websockets.InvalidStatus) else 0
@@ -184,8 +184,8 @@ async def dial(
                 stream = await Stream.open(cast("Socket", socket), start)
         except TimeoutError as error:
             raise ConnectionLost(f"the server did not answer start within {open_timeout_s:g} s") from error
-        if isinstance(stream.ready.resume_token, msgspec.UnsetType) and not live:
-            socket.ping_timeout = None
+        if live or not isinstance(stream.ready.resume_token, msgspec.UnsetType):
+            socket.ping_timeout = heartbeat_s  # until here its answer was bounded, and whether it matters not known
         yield stream
 
 

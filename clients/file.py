@@ -28,8 +28,9 @@ class SoundFile:
         """Open it. Raises FileError if that cannot be done."""
         self._path = path
         try:
-            with path.open("rb"):
-                pass  # libsndfile only says "System error"
+            if not path.is_fifo():  # which can be opened once
+                with path.open("rb"):
+                    pass  # libsndfile only says "System error"
             self._sound = Sound(path)
         except OSError as error:
             raise FileError(f"{path}: {error.strerror or error}") from error

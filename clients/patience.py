@@ -25,12 +25,18 @@ class Patience:
         """Note that there is a connection."""
         self._connected = now
 
-    def lose(self, now: float, covered: int) -> None:
-        """Note that the connection has ended; `covered` is what was decided by then, in frames."""
-        if covered > self._covered or now - self._connected > LASTING_S:
-            self._since = now
+    def lose(self, now: float, covered: int) -> bool:
+        """Note that the connection has ended; `covered` is what was decided by then, in frames.
+
+        Return whether that was any further.
+        """
+        further, stood_s = covered > self._covered, now - self._connected
+        if further or stood_s > LASTING_S:
             self._backoff.succeed()
+        if further or stood_s > min(LASTING_S, self._give_up_s or LASTING_S):
+            self._since = now
         self._covered = covered
+        return further
 
     def wait(self) -> float:
         """Return how many seconds to wait before the next attempt."""

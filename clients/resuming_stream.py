@@ -3,13 +3,14 @@
 Theory of operation. Audio goes into a ring of RING_S, and from there to the server: never more than IN_FLIGHT_S beyond
 what is decided, so that a server that is behind still reads our pings, and its silence means that it is gone. When a
 connection ends without `done` another one is made, and both sides go on where the server says. What has left the ring
-by then is one gap, which the server records. A server that does not know the session (any more) gets a new one, with
-what is in the ring; numbers and times of what it says go on from those before.
+by then, or may leave it meanwhile, is one gap, which the server records. A server that does not know the session (any
+more) gets a new one, with what is in the ring; numbers and times of what it says go on from those before.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
@@ -17,6 +18,7 @@ from typing import TypeAlias
 
 import msgspec
 
+from clients.absence import Absence
 from clients.connection import Stream
 from clients.errors import ConnectionLost, StreamError, Unreachable
 from clients.outgoing import Outgoing, Piece
@@ -31,9 +33,8 @@ from streamer.core.commands import Close
 from streamer.protocols import messages
 
 RING_S = 75
-"""Audio that is kept while it is not decided: a cut of 60 s, what was undecided before it, and the way back."""
-ON_THE_WAY_S = 10
-"""Of a live source comes as much while we ask a server to go on: it must not push out what the server was promised."""
+"""Audio that is kept while it is not decided: a cut of 60 s, what was undecided before it, and the way back. Of a live
+source as much more as comes during an attempt to come back, which must not push out what a server was promised."""
 IN_FLIGHT_S = 45
 """Audio beyond what is decided that is sent at most: more than a window, which always brings a decision."""
 ENDING_S = 10.0
@@ -58,8 +59,12 @@ class ResumingStream:
         live: bool,
         notice: Callable[[str], None],
         give_up_s: float | None,
+        attempt_s: float,
     ) -> None:
-        """`ready` is what the first connection was told; the rest as for `connect_resuming`."""
+        """`ready` is what the first connection was told; `attempt_s`: how long an attempt to come back takes at most.
+
+        The rest as for `connect_resuming`.
+        """
         self.ready = ready
         """What the server said of the session and the model."""
         self._start = start
@@ -70,8 +75,8 @@ class ResumingStream:
         rate = start.sample_rate
         piece, frame_bytes = int(PIECE_S * rate), self._encoding.sample_bytes * start.channels
         self._in_flight, self._piece_bytes = IN_FLIGHT_S * rate, piece * frame_bytes
-        self._outgoing = Outgoing(frame_bytes, (RING_S + ON_THE_WAY_S) * rate, piece)
-        self._on_the_way = ON_THE_WAY_S * rate if live else 0
+        self._on_the_way = math.ceil(attempt_s * rate) if live else 0
+        self._outgoing = Outgoing(frame_bytes, RING_S * rate + self._on_the_way, piece)
         self._ring = self._outgoing.ring
         self._receipts = Receipts(rate)
         self._messages: asyncio.Queue[FromServer | Exception] = asyncio.Queue(QUEUED_MESSAGES)
@@ -80,7 +85,7 @@ class ResumingStream:
         self._room = asyncio.Event()  # the ring may have room
         self._over = self._resumable = False
         self._prospects = Prospects()
-        self._away: asyncio.Timeout | None = None  # while there is no connection
+        self._absence = Absence(ENDING_S)
 
     async def send_audio(self, audio: bytes | Samples) -> None:
         """Send what comes next, as `Stream.send_audio`. A live source never waits, others while the server is behind.
@@ -133,22 +138,21 @@ class ResumingStream:
     async def _return(self, failure: Exception, dial_again: Dial) -> Exception | None:
         """Connect again and go on until that connection ends too; return how it failed, if it did."""
         now = asyncio.get_running_loop().time()
-        self._patience.lose(now, self._receipts.covered)
+        if self._patience.lose(now, self._receipts.covered):
+            self._absence.renew()
         self._check(failure, now)
         self._notice(f"connection lost ({failure}): trying again")
         try:
-            async with asyncio.timeout(None) as self._away:
+            async with self._absence.passing():
                 self._hurry()
                 return await self._try_again(failure, dial_again)
         except TimeoutError:
             raise ConnectionLost(f"without the server the last words may be missing: {failure}") from None
-        finally:
-            self._away = None
 
     def _hurry(self) -> None:
         """Wait no longer than ENDING_S for a server if it is only about the last words of a live source."""
-        if self._away is not None and self._live and self._outgoing.stopping:
-            self._away.reschedule(asyncio.get_running_loop().time() + ENDING_S)
+        if self._live and self._outgoing.stopping:
+            self._absence.bound()
 
     async def _try_again(self, failure: Exception, dial_again: Dial) -> Exception | None:
         """Connect, however often it takes, and go on as `_return` does."""
@@ -162,9 +166,7 @@ class ResumingStream:
                 async with dial_again(self._request()) as stream:
                     self._notice("connected again")
                     self._patience.connect(clock())
-                    if self._away is not None:
-                        self._away.reschedule(None)
-                        self._away = None
+                    self._absence.end()
                     return await self._converse(stream, stream.ready)
             except (ConnectionLost, Unreachable, StreamError) as error:
                 if isinstance(error, ConnectionLost):

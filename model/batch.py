@@ -103,9 +103,14 @@ def _tensor(name: str, value: Any, kind: str) -> Any:
     return torch.as_tensor(array if array.size else array.astype(np.int64))
 
 
+def _has_axes(row: Any) -> bool:
+    """Say whether a row is one, and not a number."""
+    return isinstance(row, (list, tuple)) or (isinstance(row, np.ndarray) and row.ndim > 0)
+
+
 def _array(value: Any) -> Any:
     """Turn nested lists into an array; rows of different lengths make an array of arrays."""
-    if isinstance(value, (list, tuple)) and value and isinstance(value[0], (list, tuple, np.ndarray)):
+    if isinstance(value, (list, tuple)) and value and _has_axes(value[0]):
         rows = [np.asarray(row) for row in value]
         if len({len(row) for row in rows}) > 1:
             ragged = np.empty(len(rows), dtype=object)

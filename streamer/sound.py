@@ -75,6 +75,8 @@ class Sound:
 
     def _read_unfinished(self, source: Path | BinaryIO) -> None:
         """Open a WAV file without a length as one whose samples go on to its end."""
+        if isinstance(source, Path) and not source.is_file():
+            return  # of a pipe the beginning has gone
         file = source.open("rb") if isinstance(source, Path) else source
         if file is not source:
             self._opened = file

@@ -153,7 +153,7 @@ class Microphone:
             raise RuntimeError(f"a recording must begin with {Kind.OPENED}, got {frame.kind}")
         name = frame.payload.decode()
         if self._device is not None and self._device.isdecimal():
-            self._device = f"{EXACTLY}{name}"
+            self._device = f"{self._device}{EXACTLY}{name}"
         return name
 
     def _missing_before(self, frame: Frame) -> int:

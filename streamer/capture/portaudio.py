@@ -13,7 +13,7 @@ INSTALL = (
 )
 
 EXACTLY = "="
-"""Before a name: that device and no other."""
+"""Before a name: that device and no other. A number before that says which of several with this name, if it is one."""
 
 
 class AudioUnavailable(Exception):  # noqa: N818 (names a state of the machine, as the exit code does)
@@ -74,18 +74,20 @@ def input_devices(portaudio: Any) -> Iterator[InputDevice]:
 def find_input(portaudio: Any, device: str | None) -> InputDevice:
     """Return the device with this number, or the first whose name holds `device`; None takes the default.
 
-    A name after EXACTLY must be the whole name. Numbers are those of this start of PortAudio, and of no other.
-    Raises AudioUnavailable, naming what there is.
+    `=NAME` is the device with exactly this name, `NUMBER=NAME` the one with that number if there are several. Numbers
+    are those of this start of PortAudio, and of no other. Raises AudioUnavailable, naming what there is.
     """
     devices = list(input_devices(portaudio))
     if not devices:
         raise AudioUnavailable("no input device: connect a microphone, or check that the sound server runs")
     if device is None:
         return next((found for found in devices if found.default), devices[0])
+    number, exactly, name = device.partition(EXACTLY)
     if device.isdecimal():
         matches = [found for found in devices if found.index == int(device)]
-    elif device.startswith(EXACTLY):
-        matches = [found for found in devices if found.name == device.removeprefix(EXACTLY)]
+    elif exactly and (not number or number.isdecimal()):
+        matches = [found for found in devices if found.name == name]
+        matches.sort(key=lambda found: str(found.index) != number)
     else:
         matches = [found for found in devices if device.casefold() in found.name.casefold()]
     if not matches:

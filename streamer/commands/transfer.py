@@ -24,6 +24,9 @@ LONGEST_SILENCE = 30 * SAMPLE_RATE
 KEEP_ALIVE_S = 30.0
 """A microphone may be away for long; a server closes a connection on which it hears nothing for minutes."""
 
+SAME_S = 0.5
+"""`timeout` sends a signal to its child and to the child's group: what comes so soon is the first one again."""
+
 Sound: TypeAlias = Samples | Flush
 """Samples, or a place where everything before shall be decided."""
 
@@ -112,11 +115,16 @@ def interrupted() -> Iterator[asyncio.Event]:
     """Set the event at the first Ctrl-C or SIGTERM, so that the stream ends well; a second one breaks off."""
     loop = asyncio.get_running_loop()
     event = asyncio.Event()
+    began = 0.0
 
     def stop() -> None:
+        nonlocal began
         if event.is_set():
+            if loop.time() - began < SAME_S:
+                return
             raise KeyboardInterrupt  # what Python makes of a second Ctrl-C by itself
         event.set()
+        began = loop.time()
         loop.remove_signal_handler(signal.SIGINT)
 
     with handled({signal.SIGINT: stop, signal.SIGTERM: stop}):

@@ -244,7 +244,8 @@ class Connection:
         self._reception.close()
         try:
             received = self._session.received if self._session else 0
-            self._publisher.end(received, resumable=self._reception.resumable and not ending.by_client)
+            stopped = self._reader is not None and self._reader.stopped
+            self._publisher.end(received, resumable=self._reception.resumable and not stopped)
         finally:
             await self._part(ending)
 

@@ -71,6 +71,8 @@ class Reader:
         self._cut = False
         self.ending: Ending | None = None
         """How the input ended; None while it goes on."""
+        self.stopped = False
+        """Whether the client said that this was all, wherever it is by now."""
 
     def make_room(self) -> None:
         """Say that the backlog may have shrunk."""
@@ -95,6 +97,7 @@ class Reader:
         try:
             async with self._patience.limited(0 if self._draining else None):
                 self.ending = await self._listen()
+                self.stopped = self.ending.by_client
         except TimeoutError:
             if self._seat is not None and self._seat.record.outlives_daemon and not self._cut:
                 raise handed_over() from None

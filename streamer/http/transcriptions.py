@@ -132,7 +132,7 @@ class Transcriptions:
         if asked.stream:
             await reply.event(answers.done(transcript, duration), last=True)
         else:
-            # Of hours, subtitles take seconds to make. If nobody waits for them any more, neither do we.
+            # Of hours, subtitles take seconds to make: others are served meanwhile, and a process that ends waits.
             await reply.whole(*await asyncio.to_thread(answers.body, transcript, duration, asked))
 
     @asynccontextmanager

@@ -81,8 +81,9 @@ export class Microphone {
 
   async #capture(take) {
     const source = this.#source();
-    await this.#context.audioWorklet.addModule(new URL("capture.js", import.meta.url).href).catch(() => {
-      throw new MicrophoneError("The server does not answer: a part of this page could not be had. Start again later.");
+    await this.#context.audioWorklet.addModule(new URL("capture.js", import.meta.url).href).catch((cause) => {
+      const words = "A part of this page could not be had: does the server answer? Start again later.";
+      throw new MicrophoneError(words, { cause });
     });
     this.#node = new AudioWorkletNode(this.#context, "capture");
     this.#flushed = new Promise((done) => {

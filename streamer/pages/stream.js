@@ -146,7 +146,8 @@ export class Stream {
   #take(message) {
     clearTimeout(this.#opening);
     this.#prospects.answer();
-    if (this.#stopping) this.#expect();
+    // A server that greets or refuses, time and again, is not one that is behind.
+    if (this.#stopping && this.#ready && message.type !== "error") this.#expect();
     if (message.type === "ready") return this.#begin(message);
     if (message.type === "error") this.#error = message;
     if (message.type === "done") this.#done = true;

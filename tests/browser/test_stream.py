@@ -180,3 +180,17 @@ async def test_a_server_that_is_behind_has_all_the_time_that_it_needs_for_the_re
 
     await play.page.clock.fast_forward(30_100)
     assert "did not answer" in await play.page.evaluate("() => news.at(-1).why")
+
+
+async def test_a_server_that_refuses_again_and_again_is_not_waited_for_after_stop(play):
+    await play.greet(resume_from=0)
+    await play.push(5)
+    await play.page.evaluate("() => stream.stop()")
+    await play.close(1006)
+    for _ in range(320):
+        await play.page.clock.run_for(100)
+        if not await play.page.evaluate("() => sockets.at(-1).sent.length"):
+            await play.ask()
+            await play.say("error", code="busy", message="all sessions are taken")
+            await play.close(1013)
+    assert (await play.states())[-1] == "ended"

@@ -266,7 +266,7 @@ async def test_a_server_that_is_away_when_somebody_presses_start_is_named_and_th
         proxy.reset()
         await page.click("#start")
 
-        assert "The server does not answer" in await notice(page)
+        assert "does the server answer?" in await notice(page)
         assert await page.get_attribute("body", "data-state") == "idle"
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import struct
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -100,6 +101,18 @@ def test_what_follows_no_samples_is_not_taken_for_some(tmp_path, rest):
 
     with SoundFile(tmp_path / "a.wav") as sound:
         assert len(sound.read()) == 0
+
+
+@pytest.mark.parametrize(("length", "heard"), [(0, 0), (2**32 - 1, 1000)])
+def test_a_pipe_is_opened_once_and_read_as_far_as_its_header_says(tmp_path, length, heard):
+    fifo = tmp_path / "a.wav"
+    os.mkfifo(fifo)
+    content = wav(min(36 + length, 2**32 - 1), length, HEARD.tobytes()[: 2 * heard])
+    writing = Thread(target=fifo.write_bytes, args=[content], daemon=True)
+    writing.start()
+    with SoundFile(fifo) as sound:
+        assert len(sound.read()) == heard
+    writing.join()
 
 
 def test_a_rate_that_no_sound_has_is_told(tmp_path):

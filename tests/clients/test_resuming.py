@@ -325,7 +325,7 @@ async def test_a_reader_that_is_slow_loses_no_text_when_the_connection_is_given_
         queue = stream._messages._queue  # type: ignore[attr-defined]
         # One is counted as had, and there is no room for it.
         await until(lambda: stream._receipts.commit > sum(isinstance(one, messages.Commit) for one in queue))
-        await stream.send_audio(np.zeros(90 * SAMPLE_RATE, np.float32))
+        await stream.send_audio(np.zeros(110 * SAMPLE_RATE, np.float32))
         await until(lambda: bool(shown.notices))
         assert "too far behind" in shown.notices[0]
         await stream.stop()
@@ -599,6 +599,7 @@ def test_whoever_gets_no_further_is_asked_less_and_less_often_until_something_is
     assert lose(31.0, 8) == (0.001, False)
     assert lose(42.0, 8) == (0.01, True)
     assert lose(50.0 + LASTING_S, 8) == (0.0, False), "it was a good connection, over which nothing was said"
+    assert lose(80.0 + LASTING_S, 8) == (0.001, False), "it stood for longer than is waited without one"
 
 
 async def test_a_server_that_lets_nothing_be_resumed_may_be_behind_with_pongs(monkeypatch: pytest.MonkeyPatch):
@@ -657,6 +658,33 @@ async def test_a_live_source_that_has_ended_does_not_wait_for_a_server_for_ever(
             await stream.stop()
         with pytest.raises(ConnectionLost, match="last words may be missing"):
             await show(stream, shown)
+
+
+async def test_a_live_source_that_has_ended_leaves_a_server_that_drops_each_connection(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Each of them is no new patience: it is over when all the time without one is."""
+    monkeypatch.setattr(resuming_stream, "ENDING_S", 0.1)
+    dial, shown, dials = resuming.dial, Shown(), itertools.count()
+
+    @asynccontextmanager
+    async def dropping(url: str, start: messages.Start, **options: Any) -> AsyncIterator[Stream]:
+        async with dial(url, start, **options) as stream:
+            if next(dials):
+                await stream._socket.close()
+            yield stream
+
+    monkeypatch.setattr(resuming, "dial", dropping)
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown, live=True) as stream:
+        await stream.send_audio(SPEECH[:20_000])
+        proxy.hold()
+        await stream.stop()
+        await stream.stop()
+        proxy.reset()
+        proxy.release()
+        with pytest.raises(ConnectionLost, match="last words may be missing"):
+            await show(stream, shown)
+    assert next(dials) > 2
 
 
 async def test_a_server_that_lets_nothing_be_resumed_is_lost_when_it_is_lost():

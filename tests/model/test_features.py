@@ -273,7 +273,12 @@ def test_padding_features_that_came_one_by_one_equals_the_reference(options):
 @pytest.mark.parametrize("kind", [list, torch.tensor, np.asarray])
 def test_padding_what_a_data_set_gives_back_equals_the_reference(options, kind):
     rows = [
-        {"input_features": kind([[n / 7] * 3] * n), "attention_mask": kind([1] * (n - 1) + [0]), "labels": kind([5, n])}
+        {
+            "input_features": kind([[n / 7] * 3] * n),
+            "attention_mask": kind([1] * (n - 1) + [0]),
+            "labels": kind([5, n]),
+            "input_length": n / 16,
+        }
         for n in ((4, 7) if options else (7, 7))
     ]
     for wanted in ({}, {"return_tensors": "pt"}, {"return_tensors": "np"}):

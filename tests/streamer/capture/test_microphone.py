@@ -146,7 +146,7 @@ def test_a_device_that_comes_back_is_opened_again_and_its_loss_was_said_once():
 
 
 @pytest.mark.parametrize(
-    ("device", "later"), [("1", "=a microphone"), ("micro", "micro"), (None, None)], ids=["number", "name", "default"]
+    ("device", "later"), [("1", "1=a microphone"), ("micro", "micro"), (None, None)], ids=["number", "name", "default"]
 )
 def test_a_device_asked_for_by_number_is_looked_for_by_its_name_once_it_was_opened(device, later):
     """Another device may have its number by then."""

@@ -268,6 +268,15 @@ def test_a_device_is_found_by_number_or_part_of_its_name(asked, found):
     assert find_input(FakePortAudio(blocks(0)), asked).index == found
 
 
+@pytest.mark.parametrize(("asked", "found"), [("2=Twin", 2), ("1=Twin", 1), ("7=Twin", 1), ("=Twin", 1)])
+def test_of_devices_with_one_name_the_one_with_the_number_is_found_if_it_is_there(monkeypatch, asked, found):
+    portaudio = FakePortAudio(blocks(0))
+    twins = [device | {"name": "Twin"} for device in portaudio.query_devices()]
+    monkeypatch.setattr(portaudio, "query_devices", lambda: twins)
+
+    assert find_input(portaudio, asked).index == found
+
+
 @pytest.mark.parametrize("asked", ["0", "7", "headset", "=Microphone"])
 def test_an_unknown_device_is_an_error_that_names_those_there_are(asked):
     with pytest.raises(AudioUnavailable, match=rf"no input device '{asked}'; there are: 1 'Built-in .*2 'USB "):

@@ -17,7 +17,7 @@ from model.types import SAMPLE_RATE
 from streamer.__main__ import run
 from streamer.capture.microphone import Capture, Captured, DeviceLost, DeviceOpened, Overflowed
 from streamer.capture.portaudio import INSTALL, AudioUnavailable
-from streamer.commands import listen, local
+from streamer.commands import listen, local, transfer
 from streamer.commands.outcome import Exit
 from streamer.protocols.messages import Done, Ready
 from tests.fakes import LevelRecognizer, LevelVad
@@ -139,8 +139,19 @@ def test_a_second_sigterm_ends_it_at_once(microphone, monkeypatch):
 
     monkeypatch.setattr(listen, "connect_resuming", stuck)
     monkeypatch.setattr(microphone, "ending", signal.SIGTERM)
+    monkeypatch.setattr(transfer, "SAME_S", 0.0)
 
     assert run(["listen", "--server", "127.0.0.1:1"]) == Exit.INTERRUPTED
+
+
+async def test_a_signal_that_comes_twice_at_once_is_one():
+    """As `timeout` sends it: to its child, and to the child's group."""
+    with transfer.interrupted() as event:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.sleep(0)
+            await asyncio.wait_for(event.wait(), 10)
+        await asyncio.sleep(0)
 
 
 def test_a_missing_portaudio_is_told_before_a_model_is_loaded(monkeypatch, capsys):

@@ -19,7 +19,7 @@ from streamer.journal.writes import SilentError
 from streamer.server import Server
 from streamer.watching.past import spoken
 from tests.streamer.connection.test_resume import SPEECH, TEXTS, Client, journalled
-from tests.streamer.harness import listen, running
+from tests.streamer.harness import GatedRecognizer, listen, running, until
 from tests.streamer.watching.session import fetch, next_of, texts, watching
 from tests.streamer.watching.test_transcripts import cues_of
 
@@ -145,6 +145,23 @@ async def test_viewers_are_told_to_come_again_while_a_client_that_stayed_away_to
     assert [heard.code for heard in (stayed, late, back)] == [1012, 1012, 1000]
     seen = [*back.messages[0]["commits"], *back.of("commit")]
     assert [commit["id"] for commit in seen] == list(range(1, client.have + 1))
+
+
+async def test_who_watches_a_client_that_stopped_and_left_before_the_rest_waits_for_nobody():
+    client, recognizer = Client(), GatedRecognizer()
+    async with (
+        running(ServerConfig(port=0, resume_s=0.01), recognizer) as server,
+        client.on(server) as socket,
+        watching(server, client.ready["session"]) as viewer,
+    ):
+        await client.push(socket)
+        [connection] = server.admission._connections
+        await until(lambda: connection._reader.stopped)
+        socket.transport.abort()
+        recognizer.gate.set()
+        heard = await listen(viewer)
+
+    assert (heard.kinds[-1], heard.code) == ("done", 1000)
 
 
 async def test_of_several_viewers_the_first_asks_and_all_are_shown_the_same(tmp_path, monkeypatch, asked):
