@@ -100,12 +100,12 @@ def ours(model: str, peers_share: float = 1.0) -> Iterator[Ours]:
     What costs much and changes no words, or few, hears the short streams. If peers hear less than all of the audio, our
     defaults hear that besides, so that they can be compared.
     """
-    default = SessionConfig()
+    settings = SessionConfig()
+    default = Variant(settings.commit_policy, interval_ms=settings.update_interval_ms)
     if peers_share < 1:
-        variant = Variant(default.commit_policy, interval_ms=default.update_interval_ms)
-        yield Ours(variant, model, peers_share, among_peers=True)
-    if default.update_interval_ms != INTERVAL_MS:
-        yield Ours(Variant(default.commit_policy, interval_ms=default.update_interval_ms), model)
+        yield Ours(default, model, peers_share, among_peers=True)
+    if default.interval_ms != INTERVAL_MS:
+        yield Ours(default, model)
     for policy in CommitPolicyName:
         yield Ours(Variant(policy, interval_ms=INTERVAL_MS), model)
         for context, drafts in (("dynamic", False), ("full", True), ("full", False)):

@@ -62,9 +62,14 @@ async def connect_resuming(
 
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(again(wanted))
-        options: dict[str, Any] = {"live": live, "notice": notice, "give_up_s": give_up_s}
-        # Connecting, and then the answer to `start`.
-        stream = ResumingStream(wanted, first.ready, attempt_s=2 * open_timeout_s, **options)
+        stream = ResumingStream(
+            wanted,
+            first.ready,
+            live=live,
+            notice=notice,
+            give_up_s=give_up_s,
+            attempt_s=2 * open_timeout_s,  # connecting, and then the answer to `start`
+        )
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         running = tasks.create_task(stream.run(first, again))
         try:

@@ -170,7 +170,7 @@ class WhisperFeatureExtractor:
         batch: dict[str, Any] = {"input_features": features.numpy()}
         if self.return_attention_mask if return_attention_mask is None else return_attention_mask:
             # One entry a frame; the last frame of a length that is no multiple of the hop was dropped.
-            batch["attention_mask"] = np.stack(masks)[:, :: self.hop_length][:, : features.shape[-1]].copy()
+            batch[MASK] = np.stack(masks)[:, :: self.hop_length][:, : features.shape[-1]].copy()
         return BatchFeature(batch).convert_to_tensors(return_tensors)
 
     def pad(  # noqa: PLR0917  # the order of the reference

@@ -10,6 +10,7 @@ import copy
 import io
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -23,7 +24,7 @@ from model.generation.segments import Segment
 from model.generation_config import GenerationConfig
 from model.processor import WhisperProcessor
 from model.tokenizer import WhisperTokenizer
-from model.types import Samples
+from model.types import SAMPLE_RATE, SAMPLES_PER_TIMESTAMP, Samples
 from model.whisper import WhisperForConditionalGeneration
 
 TASK = "automatic-speech-recognition"
@@ -33,7 +34,7 @@ MOST_TOKENS = 256
 """Of a window, where the checkpoint's configuration has no `max_length`, likewise."""
 ROOM = 4
 """For what starts a window, in a decoder with so few positions that the reference would refuse."""
-SECONDS_PER_STAMP = 0.02
+SECONDS_PER_STAMP = SAMPLES_PER_TIMESTAMP / SAMPLE_RATE
 FETCH_TIMEOUT_S = 60.0
 MOST_BYTES = 1 << 30
 """Of a sound file that is fetched."""
@@ -110,7 +111,7 @@ class SpeechRecognitionPipeline:
         `generate` counts a window that is not divided from its beginning, whatever its first timestamp. Where none
         closes it, the text ends before the next begins; at the end of the recording nobody knows, and the end is None.
         """
-        zero = self.processor.tokenizer.convert_tokens_to_ids("<|notimestamps|>") + 1
+        zero = self.processor.tokenizer.timestamp_begin
         starts: list[float] = []
         ends: list[float | None] = []
         for segment in segments:
@@ -121,9 +122,8 @@ class SpeechRecognitionPipeline:
             leads = bool(stamps) and tokens[0] >= zero
             starts.append(round(start + stamps[0] if undivided and leads else start, 2))
             ends.append(round(end, 2) if closed else None)
-        for place, (start, found) in enumerate(zip(starts, ends, strict=True)):
-            following = starts[place + 1] if place + 1 < len(starts) else None
-            yield start, following if found is None else found
+        for begin, found, following in zip_longest(starts, ends, starts[1:]):
+            yield begin, following if found is None else found
 
 
 def pipeline(

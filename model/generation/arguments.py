@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,7 +120,7 @@ def complete_config(
     ValueError for a name that is neither a field nor an input.
     """
     config = GenerationConfig() if given is None else copy.deepcopy(given)
-    _fill(config, own)
+    _fill(config, own.to_dict())
     inputs = config.update(**values)
     if given is not None and len(inputs) < len(values):
         names = ", ".join(sorted(values.keys() - inputs.keys()))
@@ -129,14 +129,13 @@ def complete_config(
     if unknown:
         raise ValueError(f"generate has no argument {', '.join(unknown)}, and neither has its configuration")
     # A field of every network that is None says nothing: what this one has holds. One of Whisper's own says none.
-    config.update(**{name: value for name, value in own.to_dict().items() if name in FIELDS}, defaults_only=True)
-    config.update(**GenerationConfig.defaults(), defaults_only=True)
+    _fill(config, {name: value for name, value in own.to_dict().items() if name in FIELDS})
     return config, {name: value for name, value in inputs.items() if value is not None}
 
 
-def _fill(config: GenerationConfig, own: GenerationConfig) -> None:
+def _fill(config: GenerationConfig, own: Mapping[str, Any]) -> None:
     """Set what is open to what the network's configuration says, and to the defaults."""
-    config.update(**own.to_dict(), defaults_only=True, allow_custom_entries=True)
+    config.update(**own, defaults_only=True, allow_custom_entries=True)
     config.update(**GenerationConfig.defaults(), defaults_only=True)
 
 

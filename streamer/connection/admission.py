@@ -70,9 +70,9 @@ class Admission:
         """Return why so many more sessions, of one client, are not taken, or None."""
         if self.draining:
             return ProtocolError(ErrorCode.SHUTTING_DOWN, "the server is going away", Close.RESTARTING)
-        if self.trouble:
+        if trouble := self.trouble:
             code = ErrorCode.OVERLOADED if self._recognizing() else ErrorCode.NOT_READY
-            return ProtocolError(code, f"{self.trouble}; try later", Close.TRY_LATER)
+            return ProtocolError(code, f"{trouble}; try later", Close.TRY_LATER)
         if self.count >= self._max_sessions:
             complaint = f"all {self._max_sessions} sessions are taken; try later"
             return ProtocolError(ErrorCode.BUSY, complaint, Close.TRY_LATER)

@@ -87,8 +87,8 @@ def closed(admission: Admission) -> ApiError | None:
     """Return why no recording is taken now, whoever sends it, or None."""
     if admission.draining:
         return unavailable("shutting_down", "the server is going away; try again")
-    if admission.trouble:
-        return unavailable("not_ready", f"{admission.trouble}; try later")
+    if trouble := admission.trouble:
+        return unavailable("not_ready", f"{trouble}; try later")
     return None
 
 

@@ -546,29 +546,28 @@ async def test_a_fault_of_the_server_costs_no_word(monkeypatch: pytest.MonkeyPat
     shown.check()
 
 
-async def test_a_fault_that_comes_at_the_same_place_again_and_again_is_told(monkeypatch: pytest.MonkeyPatch):
+async def check_that_it_is_told(server: Server, kind: type[Exception], fault: str) -> None:
+    """Stream to a server that has this fault each time: as often as it may, and then the client ends with it."""
     shown = Shown()
-    async with running() as server, proxied(server.port) as proxy:
-        monkeypatch.setattr(server.switchboard, "make_vad", failing_vads(server, 5, times=None))
+    async with proxied(server.port) as proxy:
         with pytest.raises(ExceptionGroup) as caught:
             async with opened(proxy, shown) as stream:
                 await converse(stream, shown)
-    told = caught.value.subgroup(StreamError)
+    told = caught.value.subgroup(kind)
     assert told is not None
-    assert "internal" in str(told.exceptions)
-    assert len([notice for notice in shown.notices if "internal" in notice]) == MOST_FAULTS - 1
+    assert fault in str(told.exceptions)
+    assert len([notice for notice in shown.notices if fault in notice]) == MOST_FAULTS - 1
+
+
+async def test_a_fault_that_comes_at_the_same_place_again_and_again_is_told(monkeypatch: pytest.MonkeyPatch):
+    async with running() as server:
+        monkeypatch.setattr(server.switchboard, "make_vad", failing_vads(server, 5, times=None))
+        await check_that_it_is_told(server, StreamError, "internal")
 
 
 async def test_a_server_that_finds_fault_with_what_is_sent_again_and_again_is_told():
-    shown = Shown()
-    async with running(ServerConfig(port=0, max_message_bytes=4096)) as server, proxied(server.port) as proxy:
-        with pytest.raises(ExceptionGroup) as caught:
-            async with opened(proxy, shown) as stream:
-                await converse(stream, shown)
-    told = caught.value.subgroup(ConnectionLost)
-    assert told is not None
-    assert "1009" in str(told.exceptions)
-    assert len([notice for notice in shown.notices if "1009" in notice]) == MOST_FAULTS - 1
+    async with running(ServerConfig(port=0, max_message_bytes=4096)) as server:
+        await check_that_it_is_told(server, ConnectionLost, "1009")
 
 
 async def test_a_server_that_ends_every_connection_is_given_up_too():
