@@ -18,15 +18,13 @@ from typing import TypeAlias
 
 import msgspec
 
-from clients.absence import Absence
 from clients.connection import Stream
 from clients.errors import ConnectionLost, StreamError, Unreachable
 from clients.outgoing import Outgoing, Piece
-from clients.patience import Patience
 from clients.pcm import encoded
-from clients.prospects import Prospects
 from clients.receipts import Receipts
 from clients.received import FromServer
+from clients.return_path import ReturnPath
 from model.types import Samples
 from streamer.core.audio import Encoding
 from streamer.core.commands import Close
@@ -37,8 +35,6 @@ RING_S = 75
 source as much more as comes during an attempt to come back, which must not push out what a server was promised."""
 IN_FLIGHT_S = 45
 """Audio beyond what is decided that is sent at most: more than a window, which always brings a decision."""
-ENDING_S = 10.0
-"""Time in which a server must come back for the last words of a live source."""
 PIECE_S = 0.5
 """Audio sent at once."""
 ROUNDING_S = 0.01
@@ -69,8 +65,6 @@ class ResumingStream:
         """What the server said of the session and the model."""
         self._start = start
         self._live = live
-        self._notice = notice
-        self._patience, self._give_up_s = Patience(give_up_s), give_up_s
         self._encoding = Encoding(start.encoding)
         rate = start.sample_rate
         piece, frame_bytes = int(PIECE_S * rate), self._encoding.sample_bytes * start.channels
@@ -79,13 +73,12 @@ class ResumingStream:
         self._outgoing = Outgoing(frame_bytes, RING_S * rate + self._on_the_way, piece)
         self._ring = self._outgoing.ring
         self._receipts = Receipts(rate)
+        self._way_back = ReturnPath(self._receipts, notice, give_up_s)
         self._messages: asyncio.Queue[FromServer | Exception] = asyncio.Queue(QUEUED_MESSAGES)
         self._news: deque[FromServer] = deque()  # taken and not in the queue yet: what one message of the server brings
         self._work = asyncio.Event()  # something may have to be sent
         self._room = asyncio.Event()  # the ring may have room
-        self._over = self._resumable = False
-        self._prospects = Prospects()
-        self._absence = Absence(ENDING_S)
+        self._over = False
 
     async def send_audio(self, audio: bytes | Samples) -> None:
         """Send what comes next, as `Stream.send_audio`. A live source never waits, others while the server is behind.
@@ -136,50 +129,26 @@ class ResumingStream:
             self._room.set()
 
     async def _return(self, failure: Exception, dial_again: Dial) -> Exception | None:
-        """Connect again and go on until that connection ends too; return how it failed, if it did."""
-        now = asyncio.get_running_loop().time()
-        if self._patience.lose(now, self._receipts.covered):
-            self._absence.renew()
-        self._check(failure, now)
-        self._notice(f"connection lost ({failure}): trying again")
-        try:
-            async with self._absence.passing():
-                self._hurry()
-                return await self._try_again(failure, dial_again)
-        except TimeoutError:
-            raise ConnectionLost(f"without the server the last words may be missing: {failure}") from None
+        """Connect again, however often it takes, and go on until that connection ends too; return how, if it failed."""
+        async with self._way_back.taken(failure):
+            self._hurry()
+            while True:
+                if isinstance(failure, StreamError) and failure.code == "resume_unknown":
+                    self._begin_anew()
+                else:
+                    await self._way_back.wait()
+                try:
+                    async with dial_again(self._request()) as stream:
+                        self._way_back.arrive()
+                        return await self._converse(stream, stream.ready)
+                except (ConnectionLost, Unreachable, StreamError) as error:
+                    self._way_back.fail(error)
+                    failure = error
 
     def _hurry(self) -> None:
-        """Wait no longer than ENDING_S for a server if it is only about the last words of a live source."""
+        """Wait for a server no longer than it is worth, if it is only about the last words of a live source."""
         if self._live and self._outgoing.stopping:
-            self._absence.bound()
-
-    async def _try_again(self, failure: Exception, dial_again: Dial) -> Exception | None:
-        """Connect, however often it takes, and go on as `_return` does."""
-        clock = asyncio.get_running_loop().time
-        while True:
-            if isinstance(failure, StreamError) and failure.code == "resume_unknown":
-                self._begin_anew()
-            else:
-                await asyncio.sleep(self._patience.wait())
-            try:
-                async with dial_again(self._request()) as stream:
-                    self._notice("connected again")
-                    self._patience.connect(clock())
-                    self._absence.end()
-                    return await self._converse(stream, stream.ready)
-            except (ConnectionLost, Unreachable, StreamError) as error:
-                if isinstance(error, ConnectionLost):
-                    self._prospects.abandon()
-                self._check(error, clock())
-                failure = error
-
-    def _check(self, failure: Exception, now: float) -> None:
-        """Raise a failure that no further attempt can mend, or that was tried for long enough."""
-        if not (self._resumable and self._prospects.are_good(failure, self._receipts.covered)):
-            raise failure
-        if self._patience.is_over(now):
-            raise ConnectionLost(f"gave up after {self._give_up_s:g} s without getting any further: {failure}")
+            self._way_back.hurry()
 
     def _request(self) -> messages.Start:
         """Return the `start` that asks for the session to go on."""
@@ -208,7 +177,7 @@ class ResumingStream:
         self.ready = ready
         begun = self._receipts.begun
         resume_from = 0 if isinstance(ready.resume_from, msgspec.UnsetType) else ready.resume_from
-        self._resumable = not isinstance(ready.resume_token, msgspec.UnsetType)
+        self._way_back.resumable = not isinstance(ready.resume_token, msgspec.UnsetType)
         self._outgoing.begin_anew(begun + resume_from)
         async with asyncio.TaskGroup() as tasks:
             sending = tasks.create_task(self._send(stream))
@@ -265,7 +234,7 @@ class ResumingStream:
         with suppress(ConnectionLost):
             while not self._outgoing.has_overrun:
                 self._work.clear()
-                limit = self._receipts.covered + self._in_flight if self._resumable else None
+                limit = self._receipts.covered + self._in_flight if self._way_back.resumable else None
                 piece = self._outgoing.take(limit)
                 if piece is None:
                     await self._work.wait()
@@ -283,7 +252,7 @@ class ResumingStream:
                 await stream.stop()
             case bytes() as audio:
                 await stream.send_audio(audio)
-                if not self._resumable:
+                if not self._way_back.resumable:
                     self._ring.let_go(self._outgoing.next)
 
     async def _await_room(self) -> None:

@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 
-from clients import resuming, resuming_stream
+from clients import resuming, resuming_stream, return_path
 from clients.backoff import STEPS_S, Backoff
 from clients.connection import ENCODER, Stream
 from clients.errors import ConnectionLost, StreamError, Unreachable
@@ -643,7 +643,7 @@ async def test_a_server_that_is_not_there_at_first_is_unreachable_and_one_that_s
 async def test_a_live_source_that_has_ended_does_not_wait_for_a_server_for_ever(
     stopped: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(resuming_stream, "ENDING_S", 0.05)
+    monkeypatch.setattr(return_path, "ENDING_S", 0.05)
     shown = Shown()
     async with running() as server, proxied(server.port) as proxy, opened(proxy, shown, live=True) as stream:
         await stream.send_audio(SPEECH[:30_000])
@@ -663,7 +663,7 @@ async def test_a_live_source_that_has_ended_leaves_a_server_that_drops_each_conn
     monkeypatch: pytest.MonkeyPatch,
 ):
     """Each of them is no new patience: it is over when all the time without one is."""
-    monkeypatch.setattr(resuming_stream, "ENDING_S", 0.1)
+    monkeypatch.setattr(return_path, "ENDING_S", 0.1)
     dial, shown, dials = resuming.dial, Shown(), itertools.count()
 
     @asynccontextmanager
