@@ -22,7 +22,8 @@ from pathlib import Path
 TREE = Path(__file__).parents[1]
 GUIDE = TREE / "docs" / "edge-box.md"
 SOURCE = "opt/streamer/source"
-SUITE = "bookworm"
+SUITES = ("trixie", "bookworm")
+"""Debian 13 and 12."""
 PACKAGES = "ca-certificates,systemd,systemd-sysv,udev,iproute2"
 """What an installed Debian has, and the smallest root has not."""
 
@@ -32,10 +33,10 @@ def blocks(text: str, language: str = "sh") -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
-def make_root(root: Path, mirror: str) -> None:
+def make_root(root: Path, suite: str, mirror: str) -> None:
     """Install the smallest Debian in a folder, unless it is there."""
     if not (root / "etc" / "debian_version").exists():
-        command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", SUITE, str(root), mirror]
+        command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(root), mirror]
         subprocess.run([argument for argument in command if argument], check=True)
 
 
@@ -73,11 +74,12 @@ def main() -> None:
     """Run the guide."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, required=True, help="folder of the test root")
+    parser.add_argument("--suite", choices=SUITES, default=SUITES[0], help="release of Debian, for a new root")
     parser.add_argument("--mirror", default="", help="Debian mirror; empty for debootstrap's own")
     parser.add_argument("--share", type=Path, nargs="*", default=[], help="paths of this machine that it sees too")
     given = parser.parse_args()
     root = given.root.resolve()
-    make_root(root, given.mirror)
+    make_root(root, given.suite, given.mirror)
     copy_tree(root)
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     environment = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
