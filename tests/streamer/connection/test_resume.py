@@ -28,7 +28,7 @@ from streamer.journal.writes import Note
 from streamer.protocols.resumption import Offsets
 from streamer.server import Server
 from streamer.watching.broadcast import Broadcast
-from tests.fakes import speak
+from tests.fakes import silence, speak
 from tests.streamer.harness import (
     GatedRecognizer,
     Heard,
@@ -137,6 +137,16 @@ async def test_a_session_that_can_be_resumed_says_how_and_acknowledges_what_it_h
     assert {message["durable"] for message in client.heard.of("commit")} == {False}, "it is in memory"
 
 
+async def test_silence_is_acknowledged_while_it_lasts():
+    client = Client(silence(20 * SAMPLE_RATE))
+    async with asyncio.timeout(30), running() as server, client.on(server) as socket:
+        await client.push(socket, 20 * SAMPLE_RATE)
+        while client.acked < 10 * SAMPLE_RATE:
+            await client.take(socket, "ack")
+
+    assert {*client.heard.kinds} == {"ack"}
+
+
 async def test_a_client_that_did_not_ask_for_it_sees_nothing_of_it():
     async with running() as server, connected(server) as socket:
         await socket.send('{"type": "start"}')
@@ -202,6 +212,24 @@ async def test_a_session_goes_on_with_the_next_daemon_where_its_text_ends(tmp_pa
     assert " ".join(client.finals) == " ".join(TEXTS)
     assert {message["durable"] for message in client.heard.of("commit")} == {True}
     assert not client.heard.of("gap")
+
+
+async def test_a_client_that_knows_more_than_the_journal_goes_on_from_what_it_knows(tmp_path):
+    client, journal = Client(), tmp_path / "journal.sqlite"
+    kept = b""
+    for upto in (20_000, 60_000):
+        kept = journal.read_bytes() if journal.exists() else b""
+        async with running(config=journalled(tmp_path)) as server, client.on(server) as socket:
+            await client.push(socket, upto)
+            await client.take(socket, "ack")
+            server.stop()
+            await client.take(socket)
+    journal.write_bytes(kept)  # its last lines are lost
+    async with running(config=journalled(tmp_path)) as server, client.on(server) as socket:
+        assert client.sent >= client.acked
+        await client.finish(socket)
+
+    assert client.said == " ".join(TEXTS)
 
 
 async def test_what_was_told_after_the_client_was_lost_is_told_when_it_is_back():
@@ -344,15 +372,16 @@ async def test_a_session_without_its_client_keeps_nobody_out_and_is_let_in_again
 
 
 async def test_of_too_many_sessions_without_a_client_the_longest_lost_is_decided_first():
-    clients = [Client(), Client(), Client()]
+    clients = [Client() for _ in range(4)]
     async with running(ServerConfig(port=0, max_sessions=2)) as server:
-        for client in clients:
-            async with client.on(server) as socket:
-                await client.push(socket, 20_000)
+        for turn, waiting in [(0, {0}), (1, {0, 1}), (0, {0, 1}), (2, {0, 2}), (3, {2, 3})]:
+            async with clients[turn].on(server) as socket:
+                await clients[turn].push(socket, 20_000)
                 socket.transport.abort()
             await until(lambda: server.admission.count == 0)
-        await until(lambda: len(server.admission._connections) == 2)
-        assert clients[0].ready["session"] not in server._lobby._seats
+            left = {clients[n].ready["session"] for n in waiting}
+            await until(lambda left=left: len(server.admission._connections) == len(left))
+            assert server._lobby._seats.keys() == left
 
 
 async def test_a_journal_that_cannot_be_written_is_said_on_every_commit_and_by_readyz(tmp_path):
