@@ -99,10 +99,8 @@ class Line(Wire):
             self.open()
 
     def give_up(self) -> None:
-        """Wait for no client (any more)."""
-        self._patience_s = 0
-        if not self.attached:
-            self._limit.shorten(0)
+        """Wait no longer for the client that is lost."""
+        self._limit.shorten(0)
 
     def end(self) -> None:
         """Let go of whatever client is there."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from streamer.connection.line import Line
 from streamer.connection.wire import BROKEN, Disconnected, Wire
 from streamer.core.commands import Claim, Message
+from tests.virtual_time import run
 
 CLAIM = Claim("s", "t", "e", 0, 0, 0)
 
@@ -53,3 +56,20 @@ async def test_a_client_takes_the_place_of_the_last_one_that_came_and_waits_for_
     assert sending.done()
     assert [wire.gone for wire in (first, second, third)] == [True, False, False], "whoever listens can be told"
     assert line.answer() is newest
+
+
+def test_a_client_that_comes_as_its_session_is_given_up_has_all_its_time_when_it_is_lost_again() -> None:
+    async def scenario() -> float:
+        line = Line(Stuck(), None, 120.0)
+        line.answer()
+        waiting = asyncio.ensure_future(line.await_client())
+        await asyncio.sleep(0)
+        line.give_up()
+        line.attach(Stuck(), CLAIM, ())
+        await waiting
+        line.answer()
+        with pytest.raises(Disconnected):
+            await line.await_client()
+        return asyncio.get_running_loop().time()
+
+    assert run(scenario()) == 120.0
