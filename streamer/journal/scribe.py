@@ -235,8 +235,6 @@ class Scribe:
 
     def _tidy(self, *, sweep: bool = True) -> None:
         """Forget what is too old or too much, a little at a time; `sweep`: look for it first."""
-        if self._kept:
-            self._write()
         try:
             self._housekeeping.tidy(self._opened(), sweep=sweep)
         except (sqlite3.Error, OSError, ConfigError) as error:

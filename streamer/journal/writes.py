@@ -92,7 +92,7 @@ def oldest(database: sqlite3.Connection, query: Query) -> int:
     last_commit = "commit_id IS NOT NULL AND commit_id <= ? ORDER BY commit_id DESC"
     last_final = "kind = 'final' AND number <= ? ORDER BY number DESC"
     numbers = []
-    for condition, bound in ((last_commit, query.commit), (last_commit, MOST), (last_final, MOST)):
+    for condition, bound in ((last_commit, query.commit), (last_final, MOST)):
         wanted = f"SELECT number FROM entries WHERE session = ? AND {condition} LIMIT 1"  # noqa: S608  # constants
         numbers.append(database.execute(wanted, (query.session, bound)).fetchone())
     return min(0 if row is None else int(row[0]) for row in numbers)
