@@ -51,6 +51,7 @@ async def test_a_client_takes_the_place_of_the_last_one_that_came_and_waits_for_
     assert replaced.wire is first
     newest, replaced = line.attach(third, CLAIM, ())
     assert replaced is attached
+    assert attached.answered, "it is told who has come, and nothing else"
     await asyncio.wait([sending], timeout=1.0)
 
     assert sending.done()

@@ -20,9 +20,11 @@ from websockets.exceptions import ConnectionClosed
 
 from model.types import SAMPLE_RATE, Samples
 from streamer.config import Config, JournalConfig, ServerConfig, SessionConfig
+from streamer.connection.lobby import Lobby
 from streamer.connection.wire import Wire
-from streamer.core.commands import Message
+from streamer.core.commands import Claim, Message
 from streamer.journal.inbox import Item
+from streamer.journal.records import Standing
 from streamer.journal.scribe import Scribe
 from streamer.journal.writes import Note
 from streamer.protocols.resumption import Offsets
@@ -33,6 +35,7 @@ from tests.streamer.harness import (
     GatedRecognizer,
     Heard,
     connected,
+    converse,
     get,
     listen,
     metric,
@@ -734,6 +737,51 @@ async def test_whoever_comes_back_to_a_session_that_is_being_decided_to_its_end_
         async with client.on(server) as socket:
             await client.finish(socket)
     assert client.said == " ".join(TEXTS)
+
+
+async def test_a_server_that_goes_away_lets_nobody_back_to_its_sessions(gated: GatedRecognizer):
+    client = Client()
+    settings = ServerConfig(port=0, drain_timeout_s=3600)
+    async with running(settings, gated) as server, client.on(server) as socket:
+        await client.push(socket, 30_000)
+        await until(lambda: server.engine.waiting_since is not None)
+        server.stop()
+        await until(lambda: server.admission.draining)
+        heard = await converse(server, [client.start()])
+        gated.gate.set()
+        await client.take(socket)
+
+    assert (heard.kinds, heard.messages[0]["code"], heard.code) == (["error"], "shutting_down", 1012)
+    assert client.heard.code == 1012
+
+
+async def test_a_session_that_no_other_daemon_will_know_is_decided_before_the_server_goes_away():
+    client = Client()
+    async with running() as server, client.on(server) as socket:
+        await client.push(socket, 20_000)
+        await client.take(socket, "commit")
+        server.stop()
+        await client.take(socket)
+
+    assert (client.heard.kinds[-1], client.heard.code) == ("done", 1012)
+
+
+async def test_a_client_whose_session_is_looked_up_while_the_server_goes_away_is_told_so(monkeypatch):
+    client, standing = Client(), Lobby.standing
+    async with asyncio.timeout(30), running(ServerConfig(port=0, drain_timeout_s=3600)) as server:
+
+        async def late(self: Lobby, claim: Claim) -> Standing:
+            server.stop()
+            await until(lambda: server.admission.draining)
+            return await standing(self, claim)
+
+        async with client.on(server) as socket:
+            await client.finish(socket)
+        await until(lambda: not server._lobby._seats)
+        monkeypatch.setattr(Lobby, "standing", late)
+        heard = await converse(server, [client.start()])
+
+    assert (heard.messages[-1]["code"], heard.code) == ("shutting_down", 1012)
 
 
 async def test_a_client_that_came_too_late_to_be_answered_is_asked_to_try_later(gated: GatedRecognizer):
