@@ -135,12 +135,13 @@ async def test_whatever_goes_wrong_in_the_journal_whoever_waits_is_answered(path
     assert "a fault of ours" in caplog.text
 
 
-async def test_an_entry_that_contradicts_the_journal_harms_no_other_session(path):
+async def test_a_note_that_contradicts_the_journal_harms_no_other_session_and_leaves_nothing_of_itself(path):
+    second = Note("s", TOKEN, 2900, (commit(2), commit(1, "second")))
     async with opened(path) as journal:
         await journal.note(note(1, text="first"))
-        stands = await asyncio.gather(journal.note(note(1, text="second")), journal.note(note(1, "t")))
+        stands = await asyncio.gather(journal.note(second), journal.note(note(1, "t")))
         assert stands == [False, True]
-        assert texts(await journal.find("s")) == ["first"]
+        assert await journal.find("s") == Standing(TOKEN, 1900, (commit(1, "first"),))
         assert texts(await journal.find("t")) == ["w1"]
         assert journal.dropped == 1
 
@@ -537,6 +538,15 @@ async def test_a_journal_beyond_its_size_loses_the_oldest_sessions_first(path):
     assert kept
     assert kept == list(range(kept[0], 30))
     assert path.stat().st_size <= 1_200_000
+
+
+async def test_a_session_that_is_open_is_kept_and_the_file_stays_within_its_bound(path):
+    async with opened(path, max_bytes=1_048_576) as journal:
+        stands = [await journal.note(note(number, text="x" * 60_000)) for number in range(1, 31)]
+        assert await journal.find("s") is not None
+    assert stands == sorted(stands, reverse=True), "it is full, as a disk is"
+    assert 5 < sum(stands) < 30
+    assert path.stat().st_size <= 1_048_576 * 5 // 4
 
 
 WRITER = textwrap.dedent("""
