@@ -755,15 +755,19 @@ async def test_a_server_that_goes_away_lets_nobody_back_to_its_sessions(gated: G
     assert client.heard.code == 1012
 
 
-async def test_a_session_that_no_other_daemon_will_know_is_decided_before_the_server_goes_away():
+@pytest.mark.parametrize("journal", [None, "journal", "file/journal"], ids=["in memory", "on the disk", "failing"])
+async def test_only_a_session_that_the_next_daemon_will_know_is_left_undecided(tmp_path, journal):
+    (tmp_path / "file").write_text("in the way")
+    config = Config(journal=JournalConfig(tmp_path / journal if journal else None))
     client = Client()
-    async with running() as server, client.on(server) as socket:
+    async with running(config=config) as server, client.on(server) as socket:
         await client.push(socket, 20_000)
-        await client.take(socket, "commit")
+        [connection] = server.admission._connections
+        await until(lambda: connection._session.received == 20_000)
         server.stop()
         await client.take(socket)
 
-    assert (client.heard.kinds[-1], client.heard.code) == ("done", 1012)
+    assert (client.heard.kinds[-1], client.heard.code) == ("error" if journal == "journal" else "done", 1012)
 
 
 async def test_a_client_whose_session_is_looked_up_while_the_server_goes_away_is_told_so(monkeypatch):
