@@ -10,7 +10,7 @@ import sys
 import textwrap
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -108,12 +108,11 @@ async def test_in_memory_nothing_is_durable_and_everything_is_found(path):
 async def test_the_file_refuses_to_change_or_lose_what_was_committed(path):
     async with opened(path) as journal:
         await journal.note(note(1))
-        with sqlite3.connect(path) as other:
+        with closing(sqlite3.connect(path)) as other:
             with pytest.raises(sqlite3.IntegrityError, match="never changes"):
                 other.execute("UPDATE entries SET body = '{}'")
             with pytest.raises(sqlite3.IntegrityError, match="as a whole"):
                 other.execute("DELETE FROM entries")
-        other.close()
 
 
 async def test_whatever_goes_wrong_in_the_journal_whoever_waits_is_answered(path, monkeypatch, caplog):
@@ -187,7 +186,8 @@ async def test_a_database_of_another_program_is_refused_and_left_as_it_is(tmp_pa
     database.close()
     with pytest.raises(ConfigError, match="another program"):
         Journal(JournalConfig(path))
-    assert sqlite3.connect(path).execute("SELECT count(*) FROM theirs").fetchone() == (0,)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT count(*) FROM theirs").fetchone() == (0,)
 
 
 @pytest.mark.parametrize("damage", ["noise", "middle", "header", "short"])
