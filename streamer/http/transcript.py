@@ -69,8 +69,9 @@ def divided(words: Sequence[Word], segments: Sequence[Segment]) -> Iterator[Segm
         part = tuple(words[at : at + len(segment.words)])
         at += len(part)
         if part:
-            whole = len(part) == len(segment.words) and segment.end is not None
-            end = max(segment.end or 0, part[-1].end) if whole else part[-1].end
+            end = part[-1].end
+            if len(part) == len(segment.words):
+                end = max(segment.end or 0, end)
             yield Segment(min(segment.start, part[0].start), end, part)
 
 

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.http.errors import ApiError
-from streamer.http.form import ENVELOPE_BYTES, MAX_FIELD_BYTES, MAX_HEADER_BYTES, MAX_HEADERS, MAX_PARTS, FormReader
+from streamer.http.form import (
+    ENVELOPE_BYTES,
+    MAX_FIELD_BYTES,
+    MAX_HEADER_BYTES,
+    MAX_HEADERS,
+    MAX_NAME_BYTES,
+    MAX_PARTS,
+    FormReader,
+)
 from tests.streamer.http.uploads import BOUNDARY, form
 
 TYPE = f"multipart/form-data; boundary={BOUNDARY.decode()}"
@@ -83,7 +91,17 @@ def test_a_form_that_cannot_be_read_is_refused(body):
 
 
 def test_a_boundary_without_end_is_refused():
-    assert refusal(b"", kind=f"multipart/form-data; boundary={'a' * 1000}").code == "invalid_form"
+    boundary = b"a" * 1000
+
+    body = form(("file", FILE)).replace(BOUNDARY, boundary)
+    assert refusal(body, kind=f"multipart/form-data; boundary={boundary.decode()}").code == "invalid_form"
+
+
+def test_as_many_parts_as_there_may_be_are_taken_with_names_as_long_as_they_may_be():
+    name = "n" * MAX_NAME_BYTES
+    found, file = parse(form(*[(name, "a")] * (MAX_PARTS - 1), ("file", FILE)))
+
+    assert (found.fields, file) == ({name: ["a"] * (MAX_PARTS - 1)}, FILE)
 
 
 def test_a_form_needs_one_file():

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +36,7 @@ def grown(*hypotheses: Hypothesis) -> GrowingTranscript:
     return transcript
 
 
-@given(st.lists(st.lists(st.sampled_from([" a", " b", "c", "字", " "]), min_size=1, max_size=4), max_size=5))
+@given(st.lists(st.lists(st.sampled_from([" a", " b", "c", "字", " ", ""]), min_size=1, max_size=4), max_size=5))
 def test_what_it_grows_by_adds_up_to_its_text(utterances):
     transcript = GrowingTranscript()
     pieces = [transcript.add(h.words, h) for h in map(heard, utterances)]
@@ -46,6 +48,8 @@ def test_what_it_grows_by_adds_up_to_its_text(utterances):
 def test_utterances_are_joined_with_a_space_where_the_script_has_one():
     assert grown(heard(["one"]), heard(["two"]), heard([" three"])).text == "one two three"
     assert grown(heard(["今", "日"]), heard(["は"])).text == "今日は"
+    assert grown(heard(["one"]), heard([""]), heard(["two"])).text == "one two"
+    assert grown(heard(["今"]), heard(["one", " "]), heard(["日"])).text == "今 one 日"
 
 
 def test_committed_words_are_divided_as_their_hypothesis_was():
@@ -57,8 +61,20 @@ def test_committed_words_are_divided_as_their_hypothesis_was():
     assert [passage.segment.end for passage in transcript.passages] == [int(1.5 * SAMPLE_RATE), int(2.5 * SAMPLE_RATE)]
 
 
+@pytest.mark.parametrize(("committed", "end", "told"), [(2, 4.0, 4.0), (2, None, 2.5), (1, 4.0, 1.5)])
+def test_a_segment_lasts_as_its_timestamps_say_if_all_of_it_is_committed(committed, end, told):
+    words = (word(" a", 1), word(" b", 2))
+    segment = Segment(SAMPLE_RATE // 2, None if end is None else int(end * SAMPLE_RATE), words)
+    transcript = GrowingTranscript()
+    transcript.add(words[:committed], replace(heard([" a", " b"]), segments=(segment,)))
+
+    [passage] = transcript.passages
+    assert (passage.segment.start, passage.segment.end) == (SAMPLE_RATE // 2, told * SAMPLE_RATE)
+
+
 def test_its_language_is_that_of_most_of_the_speech():
     assert grown(heard([" ja"], language="de"), heard([" a", " b"]), heard([" c"], language="de")).language == "en"
+    assert grown(heard([" a", " b"]), heard([" ja"], start=30, language="de")).language == "en"
     assert GrowingTranscript().language == ""
 
 
@@ -97,6 +113,13 @@ def test_a_translation_is_english_whatever_was_heard():
 
     assert (found["task"], found["language"]) == ("translate", "english")
     assert "segments" not in found
+
+
+@pytest.mark.parametrize(("asked", "told"), [("de", "german"), (None, "")])
+def test_where_nothing_was_heard_the_language_is_the_one_that_was_asked_for(asked, told):
+    wishes = Wishes(Configure(language=asked), ResponseFormat.VERBOSE_JSON)
+
+    assert json.loads(answers.body(GrowingTranscript(), 1, wishes)[1])["language"] == told
 
 
 def test_silence_is_an_empty_transcript_in_every_format():

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from model.types import ModelCard, Task
@@ -63,13 +61,24 @@ def test_granularities_are_named_with_and_without_brackets(name):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"chunking_strategy[type]": "server_vad", "chunking_strategy[silence_duration_ms]": "300"},
-        {"chunking_strategy": json.dumps({"type": "server_vad", "silence_duration_ms": 300, "threshold": 0.4})},
+        {
+            "chunking_strategy[type]": "server_vad",
+            "chunking_strategy[silence_duration_ms]": "300",
+            "chunking_strategy[prefix_padding_ms]": "0",
+        },
+        {"chunking_strategy": '{"type":"server_vad","silence_duration_ms":300,"prefix_padding_ms":0,"threshold":0.4}'},
     ],
 )
 def test_a_recording_is_divided_as_the_client_says(fields):
-    assert wish(**fields).configure.hangover_ms == 300
-    assert wish(chunking_strategy="auto").configure.hangover_ms is None
+    said, unsaid = wish(**fields).configure, wish(chunking_strategy="auto").configure
+
+    assert (said.hangover_ms, said.pre_roll_ms) == (300, 0)
+    assert (unsaid.hangover_ms, unsaid.pre_roll_ms) == (None, None)
+
+
+@pytest.mark.parametrize("response_format", ["", "json", "text"])
+def test_text_can_be_had_as_a_stream(response_format):
+    assert wish(stream="true", response_format=response_format).stream
 
 
 @pytest.mark.parametrize(
@@ -101,6 +110,12 @@ def test_what_cannot_be_served_is_refused_by_name(param, fields):
     error = caught.value.body["error"]
     assert (caught.value.status, error["param"], error["type"]) == (400, param, "invalid_request_error")
     assert len(error["message"]) < 500
+
+
+@pytest.mark.parametrize(("said", "repeated"), [("xml", "got 'xml'$"), ("x" * 1000, "got 'x+…'$")])
+def test_a_refusal_repeats_what_was_said_or_the_beginning_of_it(said, repeated):
+    with pytest.raises(ApiError, match=repeated):
+        wish(response_format=said)
 
 
 def test_a_model_that_knows_english_only_does_not_translate():
