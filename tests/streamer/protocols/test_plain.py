@@ -8,7 +8,7 @@ from streamer.protocols.plain import bare, plain
 @pytest.mark.parametrize(
     ("word", "told"),
     [
-        ("Good,", "good"), ("(yes)", "yes"), ("3.14.", "3.14"), ("it's", "it's"), ("-", "-"), ("", ""),
+        ("Good,", "good"), ("(yes)", "yes"), ("I,", "i"), ("3.14.", "3.14"), ("it's", "it's"), ("-", "-"), ("", ""),
         ("हिंदी।", "हिंदी"), ("বাংলা", "বাংলা"), ("தமிழ்!", "தமிழ்"), ("ภาษาที่", "ภาษาที่"), ("cafe\u0301.", "cafe\u0301"),
     ],
 )  # fmt: skip

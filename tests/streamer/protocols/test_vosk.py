@@ -123,6 +123,13 @@ def test_the_end_is_one_answer_with_everything_not_told_before() -> None:
     assert told(codec(), DONE) == [{"text": ""}]
 
 
+def test_an_end_without_a_word_is_no_sure_alternative() -> None:
+    asked = codec()
+    list(asked.decode('{"config": {"max_alternatives": 1}}'))
+
+    assert told(asked, DONE) == [{"alternatives": [{"text": "", "confidence": 0.0}]}]
+
+
 @pytest.mark.parametrize(
     ("query", "config", "answer"),
     [
@@ -191,6 +198,7 @@ def test_a_stream_begins_without_a_config_and_hears_the_language_it_is_given() -
         (7, "config must be an object, got 7"),
         ({"sample_rate": 7_999}, r"sample_rate must be a whole number in \[8000, 48000\], got 7999"),
         ({"sample_rate": "fast"}, "got 'fast'"),
+        ({"sample_rate": "1" * 5_000}, "got '1111"),
         ({"sample_rate": None}, "got None"),
         ({"sample_rate": 1e300}, "got 1e"),
         ({"words": "yes"}, "words must be true or false, got 'yes'"),
@@ -309,15 +317,19 @@ def test_after_the_end_nothing_means_anything() -> None:
     assert [type(command) for command in played.commands][-1] is Stop
 
 
-def test_samples_that_are_no_numbers_end_the_stream_after_what_was_decided() -> None:
+@pytest.mark.parametrize(
+    ("heard", "text"),
+    [([*SAID, *MORE[:5]], "Good, day. Hello."), (SAID, "Good, day."), (SAID[:3], "Good,")],
+)
+def test_samples_that_are_no_numbers_end_the_stream_after_what_was_decided(heard: list[Any], text: str) -> None:
     asked = codec()
     file = io.BytesIO()
     soundfile.write(file, np.array([0.0, np.nan], np.float32), SAMPLE_RATE, format="WAV", subtype="FLOAT")
     with pytest.raises(ProtocolError, match="samples must be finite") as caught:
         list(asked.decode(file.getvalue()))
-    told(asked, *SAID, *MORE[:5])
+    told(asked, *heard)
 
-    assert [json.loads(message)["text"] for message in asked.refuse(caught.value)] == ["Good, day. Hello."]
+    assert [json.loads(message)["text"] for message in asked.refuse(caught.value)] == [text]
     assert list(asked.refuse(caught.value)) == []
     assert asked.closing(Close.NORMAL, None) == (1000, "")
 
