@@ -33,20 +33,20 @@ class Result:
 class Wanted:
     """What the client wants to be told."""
 
-    interim: bool = False
-    plain: bool = False
-    endpointing: bool = True
-    utterance_end: int | None = None
+    interim: bool
+    plain: bool
+    endpointing: bool
+    utterance_end: int | None
     """Samples."""
-    onset: int = 0
+    onset: int
     """Samples that speech may have been going on for before it is said to have begun."""
-    vad_events: bool = False
+    vad_events: bool
 
 
 class Results:
     """What has been told, and what must be told next; changed by events only, in their order."""
 
-    def __init__(self, wanted: Wanted, metadata: Frame, channel: tuple[int, int] = (0, 1)) -> None:
+    def __init__(self, wanted: Wanted, metadata: Frame, channel: tuple[int, int]) -> None:
         """`metadata` goes with every result, `channel` with every message: which it is, and of how many."""
         self._wanted = wanted
         self._metadata = metadata

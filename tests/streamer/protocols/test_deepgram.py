@@ -179,6 +179,21 @@ def test_every_event_has_its_messages() -> None:
         assert [json.loads(message) for message in told.encode(event)] == messages, f"event {number}: {event}"
 
 
+def test_a_result_is_as_sure_as_its_words_are_on_average() -> None:
+    words = (word(" Good", 2_000, 4_000, 0.25), word(" day", 4_000, 8_000, 1.0))
+    [message] = codec().encode(events.Commit(1, 1, "Good day", 2_000, 8_000, words))
+
+    assert best(json.loads(message))["confidence"] == 0.625
+
+
+def test_the_last_words_say_their_language_also_where_no_pause_is_the_end() -> None:
+    told = codec("endpointing=false")
+    [first, last] = [json.loads(message) for event, _ in EVENTS[:7] for message in told.encode(event)]
+
+    assert first == result(0, 0.25, "Good,", confidence=0.5, words=[GOOD])
+    assert last == result(0.25, 0.75, "day.", confidence=1.0, words=[DAY], languages=["en"])
+
+
 def test_a_client_that_wants_neither_interims_nor_events_gets_finals_only() -> None:
     told = codec()
 
