@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from base64 import b64encode
 from collections.abc import Iterable
 from typing import Any
@@ -116,6 +117,12 @@ def g711(audio: Samples, name: str) -> bytes:
     """Encode at 8 kHz by the nearest level of a table."""
     table = {"mulaw": MULAW, "alaw": ALAW}[name]
     return np.abs(table[None, :] - at(audio, 8_000)[:, None]).argmin(axis=1).astype(np.uint8).tobytes()
+
+
+def wav(data: bytes, channels: int = 1) -> bytes:
+    """A file of 16-bit samples at 16 kHz whose length is not known yet."""
+    form = struct.pack("<HHIIHH", 1, channels, 16_000, 32_000 * channels, 2 * channels, 16)
+    return b"RIFF\xff\xff\xff\xffWAVEfmt " + struct.pack("<I", 16) + form + b"data\xff\xff\xff\xff" + data
 
 
 def append(data: bytes) -> dict[str, Any]:

@@ -18,13 +18,13 @@ from streamer.config import ServerConfig
 from streamer.connection.channels import QUEUED_MESSAGES, Channels
 from streamer.connection.wire import Disconnected
 from streamer.core.audio import AudioDecoder, Encoding
-from streamer.core.commands import Message
+from streamer.core.commands import Message, ProtocolError
 from streamer.protocols.deepgram import DeepgramCodec, channel_codecs
 from streamer.recognition.governor import Governor
 from streamer.server import Server
 from tests.fakes import silence, speak
 from tests.streamer.harness import Heard, RippleRecognizer, listen, metric, push, running, s16, sentence, until
-from tests.streamer.protocols.stage import HOUSE, Stage, interleaved, pcm, shaken
+from tests.streamer.protocols.stage import HOUSE, Stage, interleaved, pcm, shaken, wav
 
 STEREO = "encoding=linear16&sample_rate=16000&channels=2&multichannel=true"
 FINALIZE, CLOSE = {"type": "Finalize"}, {"type": "CloseStream"}
@@ -87,6 +87,14 @@ def test_otherwise_a_connection_is_one_stream(query: str) -> None:
     (codec,) = channel_codecs(shaken(f"encoding=linear16&sample_rate=16000&{query}"), HOUSE)
 
     assert isinstance(codec, DeepgramCodec)
+
+
+def test_a_file_must_have_the_channels_that_were_announced() -> None:
+    for codec in channel_codecs(shaken("channels=2&multichannel=true"), HOUSE):
+        assert list(codec.decode(wav(bytes(64), channels=2)))
+    for codec in channel_codecs(shaken("channels=2&multichannel=true"), HOUSE):
+        with pytest.raises(ProtocolError, match="the file must have 2 channels, got 1"):
+            list(codec.decode(wav(bytes(64), channels=1)))
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])

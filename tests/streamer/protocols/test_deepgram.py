@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any
@@ -18,7 +17,7 @@ from streamer.protocols.deepgram import DeepgramCodec
 from streamer.protocols.handshake import Handshake, HandshakeError
 from tests.fakes import silence, speak
 from tests.streamer.harness import sentence
-from tests.streamer.protocols.stage import HOUSE, Stage, g711, pcm, shaken
+from tests.streamer.protocols.stage import HOUSE, Stage, g711, pcm, shaken, wav
 
 RAW = "encoding=linear16&sample_rate=16000"
 SPEECH = np.concatenate([sentence(1, 2, 3), sentence(4, 5)])
@@ -250,6 +249,7 @@ def test_utterances_are_the_finals_up_to_speech_final(size: int) -> None:
         ("encoding=alaw&sample_rate=8000", lambda audio: g711(audio, "alaw")),
         (f"{RAW}&channels=2", lambda audio: np.repeat(np.frombuffer(pcm(audio), "<i2"), 2).tobytes()),
         ("", lambda audio: wav(pcm(audio))),
+        ("", lambda audio: wav(np.repeat(np.frombuffer(pcm(audio), "<i2"), 2).tobytes(), channels=2)),
     ],
 )
 def test_every_encoding_gives_the_same_words(query: str, encode: Any) -> None:
@@ -257,12 +257,6 @@ def test_every_encoding_gives_the_same_words(query: str, encode: Any) -> None:
     played.say(*chunks(encode(SPEECH), 1_001), CLOSE)
 
     assert utterances(played) == ["w1 w2 w3", "w4 w5"]
-
-
-def wav(data: bytes) -> bytes:
-    """A file of 16-bit samples at 16 kHz whose length is not known yet."""
-    form = struct.pack("<HHIIHH", 1, 1, 16_000, 32_000, 2, 16)
-    return b"RIFF\xff\xff\xff\xffWAVEfmt " + struct.pack("<I", 16) + form + b"data\xff\xff\xff\xff" + data
 
 
 def test_results_cover_the_stream_without_a_hole() -> None:
@@ -284,6 +278,15 @@ def test_metadata_sums_up_what_was_received(rate: int) -> None:
     [metadata] = played.of("Metadata")
     assert metadata["sha256"] == sha256(data).hexdigest()
     assert metadata["duration"] == len(SPEECH) / SAMPLE_RATE
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_of_a_file_metadata_say_how_many_channels_it_has(channels: int) -> None:
+    played = stage(base="")
+    played.say(wav(bytes(3_200), channels), CLOSE)
+
+    [metadata] = played.of("Metadata")
+    assert (metadata["channels"], metadata["duration"]) == (channels, 0.1 / channels)
 
 
 def test_an_empty_message_closes_like_closestream() -> None:
@@ -448,6 +451,14 @@ def test_a_client_that_goes_without_a_word_leaves_nothing_behind_in_the_resample
     given = sum(len(c.samples) for c in told.decode(bytes(96_000)))  # type: ignore[union-attr]
 
     assert given + sum(map(len, told.leftover())) == SAMPLE_RATE
+
+
+def test_a_client_that_has_stopped_or_said_nothing_leaves_nothing_behind() -> None:
+    silent, stopped = codec(base=""), codec(base="encoding=linear16&sample_rate=48000")
+    for message in (bytes(96_000), json.dumps(CLOSE)):
+        list(stopped.decode(message))
+
+    assert [list(each.leftover()) for each in (silent, stopped)] == [[], []]
 
 
 JUNK = st.recursive(

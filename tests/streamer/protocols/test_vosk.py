@@ -341,6 +341,14 @@ def test_a_client_that_goes_without_a_word_leaves_nothing_behind_in_the_resample
     assert given + sum(map(len, asked.leftover())) == SAMPLE_RATE
 
 
+def test_a_client_that_has_stopped_or_said_nothing_leaves_nothing_behind() -> None:
+    silent, stopped = codec(), codec()
+    for message in (bytes(16_000), EOF):
+        list(stopped.decode(message))
+
+    assert [list(each.leftover()) for each in (silent, stopped)] == [[], []]
+
+
 JUNK = st.recursive(
     st.none()
     | st.booleans()
