@@ -219,6 +219,17 @@ def test_a_commit_in_the_middle_of_speech_ends_the_turn_and_keeps_its_item() -> 
     assert len(transcripts(played)) == 1
 
 
+def test_after_a_commit_turns_end_by_themselves_again() -> None:
+    played = stage()
+    played.say(*appends(pcm(speak([1, 2]), 24_000)), COMMIT)
+    before = len(kinds(played))
+    played.say(*appends(pcm(sentence(3), 24_000)))
+
+    turn = ["input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", *TURN, f"{T}.completed"]
+    assert kinds(played)[before:] == turn
+    assert transcripts(played) == ["w1 w2", "w3"]
+
+
 def test_speech_too_short_to_be_noticed_belongs_to_the_commit_that_cuts_it() -> None:
     played = stage()
     blip = np.concatenate([silence(8_000), speak([7])[:900]])
@@ -477,6 +488,10 @@ def test_the_older_shape_has_its_own_names() -> None:
     assert kinds(played) == [*opening, *turn, "conversation.item.created", f"{T}.completed"]
     assert played.told[1]["session"]["input_audio_format"] == "g711_ulaw"
     assert transcripts(played) == ["w1 w2"]
+
+
+def test_an_older_client_without_an_intent_has_a_session_of_the_general_kind() -> None:
+    assert stage("model=whisper-1", headers={"openai-beta": "realtime=v1"}).kinds == ["session.created"]
 
 
 def test_an_older_client_that_does_not_say_so_is_noticed_by_its_update() -> None:
