@@ -94,6 +94,27 @@ def test_a_language_that_was_said_is_not_told() -> None:
     assert not [m for event, _ in EVENTS for m in told.encode(event) if "language" in json.loads(m)]
 
 
+def test_a_language_is_told_once_it_is_known() -> None:
+    told = codec()
+    unknown, known = events.Final(1, "", 1_600, 8_000, ""), events.Final(2, "", 9_000, 16_000, "de")
+
+    assert [list(told.encode(unknown)), [json.loads(message) for message in told.encode(known)]] == [
+        [],
+        [{"uid": "me", "language": "de"}],
+    ]
+
+
+def test_a_draft_that_comes_to_nothing_is_taken_back() -> None:
+    told = codec()
+    [*_, last] = [
+        json.loads(message)
+        for event in (*(event for event, _ in EVENTS[:5]), events.Partial(1, "", 4_000, 4_000))
+        for message in told.encode(event)
+    ]
+
+    assert last["segments"] == [said(" Good,", "0.125", "0.250")]
+
+
 @pytest.mark.parametrize(
     ("fields", "wanted"),
     [
