@@ -355,12 +355,24 @@ def test_a_client_that_sends_no_more_is_told_what_it_said() -> None:
     assert isinstance(played.commands[-1], Stop)
 
 
-def test_a_client_that_was_answered_is_not_answered_again_at_its_end() -> None:
+@pytest.mark.parametrize(("before", "told"), [(turn(speak([1, 2])), ["w1 w2"]), ([WyomingEvent("transcribe")], [])])
+def test_a_client_that_waits_for_no_answer_gets_none_at_its_end(before: list[WyomingEvent], told: list[str]) -> None:
     played = WyomingStage()
-    played.send(*turn(speak([1, 2])))
+    played.send(*before)
     played.end()
 
-    assert played.transcripts == ["w1 w2"]
+    assert played.transcripts == told
+
+
+def test_a_client_that_goes_without_a_word_leaves_nothing_behind_in_the_resampler() -> None:
+    gone, stopped, silent = (WyomingCodec(HOUSE, MAX_BYTES) for _ in range(3))
+    sent = write(chunk(silence(SAMPLE_RATE), rate=48_000))
+    given = sum(len(c.samples) for c in gone.decode(sent) if isinstance(c, Audio))
+    for data in (sent, b""):
+        list(stopped.decode(data))
+
+    assert given + sum(map(len, gone.leftover())) == SAMPLE_RATE
+    assert [list(codec.leftover()) for codec in (stopped, silent)] == [[], []]
 
 
 def test_audio_needs_no_announcement_and_may_change_its_format() -> None:
