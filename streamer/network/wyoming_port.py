@@ -81,7 +81,7 @@ class WyomingPort:
                     for event in events.receive(data):
                         wire.opened()
                         if event.type in SPEECH:
-                            wire.unread(write(event) + events.take_rest())
+                            wire.unread(write(event) + events.rest)
                             return True
                         if told := answer(event, self._house):
                             await wire.send(write(told))

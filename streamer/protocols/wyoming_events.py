@@ -64,12 +64,10 @@ class EventReader:
         while (event := self._next()) is not None:
             yield event
 
-    def take_rest(self) -> bytes:
-        """Give away what no event was made of, between two events."""
-        rest = bytes(self._buffer)
-        self._buffer.clear()
-        self._searched = 0
-        return rest
+    @property
+    def rest(self) -> bytes:
+        """What no event was made of, between two events: another reader goes on with it."""
+        return bytes(self._buffer)
 
     def _next(self) -> WyomingEvent | None:
         """Return the next event if it is there to its end."""
