@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from model.types import SAMPLE_RATE, Samples, Task, Word
 from streamer.core import events
-from streamer.core.commands import Audio, Close, Command, Configure, ErrorCode, Flush, ProtocolError, Stop
-from streamer.protocols.native import NativeCodec
+from streamer.core.commands import Audio, Claim, Close, Command, Configure, ErrorCode, Flush, ProtocolError, Stop
+from streamer.protocols.checks import MAX_HOTWORD_CHARACTERS, MAX_HOTWORDS, MAX_LANGUAGES
+from streamer.protocols.native import MAX_MARKER_CHARACTERS, MAX_PROMPT_CHARACTERS, NativeCodec
 
 
 def started(**fields: Any) -> NativeCodec:
@@ -82,6 +83,15 @@ def test_languages_and_hotwords_that_cannot_be_are_refused_by_name(fields: dict[
     assert (error.code, error.message, error.close) == (ErrorCode.BAD_VALUE, message, Close.NOT_ALLOWED)
 
 
+def test_as_much_as_may_be_is_taken() -> None:
+    longest = "a" * MAX_HOTWORD_CHARACTERS
+    lists = {"languages": ["en"] * MAX_LANGUAGES, "hotwords": [longest] * MAX_HOTWORDS}
+    codec = started(prompt="x" * MAX_PROMPT_CHARACTERS, sample_rate=48_000, channels=8, **lists)
+    flush = {"type": "flush", "id": "x" * MAX_MARKER_CHARACTERS}
+
+    assert list(codec.decode(json.dumps(flush)))[-1] == Flush(flush["id"])
+
+
 def test_a_model_with_one_language_takes_no_other_and_does_not_translate() -> None:
     for fields, allowed in [
         ({"language": "de"}, "en"),
@@ -98,6 +108,15 @@ def test_a_language_that_is_named_twice_is_one() -> None:
     [command] = NativeCodec("demo", ("en", "de")).decode(json.dumps(message))
 
     assert command == Configure(languages=("en", "de"))
+
+
+@pytest.mark.parametrize("claim", [{}, {"have": -1, "covered": -1, "first": -1}])
+def test_a_client_that_comes_back_has_nothing_unless_it_says_so(claim: dict[str, int]) -> None:
+    resume = {"session": "abc", "token": "secret", "epoch": "now", **claim}
+
+    [command] = NativeCodec("demo", ("en",)).decode(json.dumps({"type": "start", "resume": resume}))
+
+    assert command == Configure(resumable=True, claim=Claim("abc", "secret", "now", have=0, covered=0, first=0))
 
 
 @pytest.mark.parametrize("rate", [8_000, 44_100, 48_000])
@@ -138,6 +157,16 @@ def test_stop_gives_out_what_the_resampler_holds() -> None:
 
     assert len(audio(commands)) == SAMPLE_RATE // 10
     assert commands[-1] == Stop()
+
+
+def test_a_client_that_goes_without_a_word_leaves_nothing_behind_in_the_resampler() -> None:
+    gone, stopped = started(sample_rate=48_000), started(sample_rate=48_000)
+    given = len(audio(list(gone.decode(bytes(9600)))))
+    for message in (bytes(9600), '{"type":"stop"}'):
+        list(stopped.decode(message))
+
+    assert given + sum(map(len, gone.leftover())) == SAMPLE_RATE // 10
+    assert [list(codec.leftover()) for codec in (stopped, NativeCodec("demo", ("en",)))] == [[], []]
 
 
 def test_a_second_stop_means_nothing() -> None:
@@ -271,6 +300,7 @@ WORDS = (Word(" one", 0, 4000, 0.98765, (1,)), Word(" two", 4000, 8000, 0.5, (2,
         (events.Flushed("now"), {"type": "flushed", "id": "now"}),
         (events.Gap(0, 8000, "why"), {"type": "gap", "start": 0.0, "end": 0.5, "reason": "why"}),
         (events.Warned("code", "words"), {"type": "warning", "code": "code", "message": "words"}),
+        (events.Paced(8000), {"type": "pace", "interval": 0.5}),
         (events.Failed("code", "words"), {"type": "error", "code": "code", "message": "words"}),
         (events.Done(16_000, 2), {"type": "done", "audio": 1.0, "commits": 2}),
     ],
