@@ -31,9 +31,9 @@ def commit(utterance: int, text: str, start: int, end: int) -> events.Commit:
 def test_lines_have_milliseconds_that_never_go_back_and_texts_that_add_up() -> None:
     codec = LineCodec(None)
     told = [
-        commit(1, "one", 1_600, 3_200),
-        commit(1, " two\nthree", 3_000, 4_808),
-        commit(2, "four", 4_000, 4_100),
+        commit(2, "one", 1_600, 3_200),
+        commit(2, " two\nthree", 3_000, 4_808),
+        commit(3, "four", 4_000, 4_100),
     ]
     lines = [bytes(line) for event in told for line in codec.encode(event)]
 
