@@ -63,6 +63,7 @@ def chunks(data: bytes, size: int = 3_200) -> list[bytes]:
         ("interim_results=True", {"partials": True}),
         ("language=en-US", {"language": "en"}),
         ("language=multi", {}),
+        ("language=&endpointing=&utterance_end_ms=", {}),
         ("language=de&detect_language=true", {}),
         ("endpointing=25", {"hangover_ms": 200}),
         ("endpointing=300", {"hangover_ms": 300}),
