@@ -313,16 +313,18 @@ def test_finalize_decides_everything_and_marks_the_last_words(slow: bool) -> Non
 
 def test_finalize_with_nothing_to_decide_is_answered_all_the_same() -> None:
     played = stage()
-    played.say(pcm(silence(8_000)), FINALIZE, FINALIZE)
+    played.say(pcm(silence(8_000)), FINALIZE, FINALIZE, {**FINALIZE, "channel": 0})
 
-    assert [(best(final)["transcript"], final["from_finalize"]) for final in finals(played)] == [("", True)] * 2
+    assert [(best(final)["transcript"], final["from_finalize"]) for final in finals(played)] == [("", True)] * 3
 
 
-def test_the_stream_goes_on_after_finalize() -> None:
-    played = stage()
-    played.say(*chunks(pcm(speak([1, 2]))), FINALIZE, *chunks(pcm(sentence(4, 5))), CLOSE)
+@pytest.mark.parametrize(("query", "ends"), [("", True), ("endpointing=false", False)])
+def test_the_stream_goes_on_after_finalize_as_before(query: str, ends: bool) -> None:
+    played = stage(query)
+    played.say(*chunks(pcm(speak([1, 2]))), FINALIZE, *chunks(pcm(sentence(4, 5))))
 
     assert utterances(played) == ["w1 w2", "w4 w5"]
+    assert finals(played)[-1]["speech_final"] is ends
 
 
 def test_keepalive_is_not_answered() -> None:
@@ -385,6 +387,23 @@ def test_an_utterance_end_comes_after_the_final_it_speaks_of() -> None:
     ends = [index for index, message in enumerate(shown) if message["type"] == "UtteranceEnd"]
     assert [shown[index - 1]["speech_final"] for index in ends] == [True] * len(ends)
     assert ends
+
+
+def test_an_utterance_end_waits_for_the_words_that_a_finalize_asked_for() -> None:
+    told = codec("interim_results=true&utterance_end_ms=1000")
+    list(told.decode(json.dumps(FINALIZE)))
+    heard = [
+        events.SpeechStarted(1, 1_600),
+        events.Commit(1, 1, "Good,", 2_000, 4_000, (word(" Good,", 2_000, 4_000),)),
+        events.SpeechEnded(1, 8_000, audio_end=40_000),
+        events.Marked("deepgram", 40_000),
+        events.Commit(2, 1, " day.", 4_000, 8_000, (word(" day.", 4_000, 8_000),)),
+        events.Final(1, "Good, day.", 1_600, 40_000, "en"),
+        events.Flushed("deepgram"),
+    ]
+    messages = [json.loads(message) for event in heard for message in told.encode(event)]
+
+    assert [best(message)["transcript"] for message in messages] == ["Good,", "day."]
 
 
 @pytest.mark.parametrize(
