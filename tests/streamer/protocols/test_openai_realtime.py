@@ -12,6 +12,7 @@ from model.types import SAMPLE_RATE, Hypothesis, Word
 from streamer.core import events
 from streamer.core.commands import Close, ErrorCode, ProtocolError
 from streamer.protocols.handshake import HandshakeError
+from streamer.protocols.openai_items import LEAST_AUDIO, Conversation
 from streamer.protocols.openai_realtime import OpenAIRealtimeCodec
 from tests.fakes import silence, speak
 from tests.streamer.harness import sentence
@@ -441,6 +442,23 @@ def test_an_item_that_could_not_be_recognised_has_failed() -> None:
     assert failed["error"]["message"] == "recognition failed"
     assert failed["item_id"] == played.of("input_audio_buffer.committed")[0]["item_id"]
     assert transcripts(played) == []
+
+
+def test_an_item_that_was_recognised_in_part_is_completed_with_that_part() -> None:
+    codec = OpenAIRealtimeCodec(shaken(), HOUSE)
+    heard = [*(event for event, _ in EVENTS[:3]), events.Gap(2_000, 16_000, "recognition failed"), EVENTS[5][0]]
+    told = [
+        json.loads(m) for event in (*heard, events.Final(1, "Good", 1_600, 24_000, "en")) for m in codec.encode(event)
+    ]
+
+    assert (told[-1]["type"], told[-1]["transcript"]) == (f"{T}.completed", "Good")
+
+
+def test_speech_that_has_begun_can_be_committed_however_short_it_is() -> None:
+    conversation = Conversation("abc")
+    list(conversation.receive(events.SpeechStarted(1, 0)))
+
+    assert [frame["type"] for frame in conversation.commit(LEAST_AUDIO // 2)] == TURN
 
 
 @pytest.mark.parametrize(
