@@ -9,7 +9,7 @@ from starlette.types import Message
 from streamer.http.blocking import off_loop
 from streamer.http.errors import invalid
 from streamer.http.files import GoneError
-from streamer.http.reply import Reply
+from streamer.http.reply import PIECE_CHARACTERS, Reply
 from tests.streamer.harness import until
 
 
@@ -47,6 +47,16 @@ async def test_an_error_after_the_first_event_is_the_last_event() -> None:
     assert client.messages[0]["status"] == 200
     assert client.body.startswith(b'data: 1\n\ndata: {"error":{"message":"no"')
     assert client.messages[-1]["more_body"] is False
+
+
+async def test_a_long_body_comes_in_pieces_of_which_the_last_is_the_end() -> None:
+    client = Client()
+    content = ["a" * (PIECE_CHARACTERS - 1), "b", "c"]
+    await Reply(client.send, 1.0, client.abort).pieces("text/plain", content, {})
+    _, *pieces = client.messages
+
+    assert client.body.decode() == "".join(content)
+    assert [piece.get("more_body", False) for piece in pieces] == [True, False]
 
 
 async def test_a_client_that_takes_nothing_is_dropped() -> None:
