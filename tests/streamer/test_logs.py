@@ -11,9 +11,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from streamer.config import LogConfig, LogFormat
+from streamer.decoding.decoder import Decoder
 from streamer.logs import SESSION, configure
 from streamer.protocols.table import PROTOCOLS
+from tests.streamer.decoding.threads import start_thread
 from tests.streamer.harness import LOCAL, connected, get, listen, push, running, s16, sentence, transcribe
+from tests.streamer.http.uploads import upload
 
 HOSTILE = "a\nb\x1b[31m\u202e\x00"
 
@@ -91,6 +94,20 @@ def test_the_level_holds() -> None:
     logging.getLogger("x").info("quiet")
 
     assert stream.getvalue() == ""
+
+
+async def test_each_recordings_lines_have_a_name_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Decoder, "start", start_thread)
+    stream = log(LogConfig(format=LogFormat.JSON))
+    async with running() as server:
+        for _ in range(2):
+            await upload(server)
+
+    records = map(json.loads, stream.getvalue().splitlines())
+    names = [record["session"] for record in records if record["message"] in {"recording opened", "recording done"}]
+    first, second = names[0], names[-1]
+    assert names == [first, first, second, second]
+    assert first != second
 
 
 async def test_no_words_and_no_token_appear_above_debug_and_lines_name_their_session() -> None:

@@ -61,18 +61,18 @@ async def test_a_long_body_comes_in_pieces_of_which_the_last_is_the_end() -> Non
 
 async def test_a_client_that_takes_nothing_is_dropped() -> None:
     client = Client(stuck=True)
-    with pytest.raises(GoneError):
+    with pytest.raises(GoneError) as caught:
         await Reply(client.send, 0.0, client.abort).event(b"")
 
-    assert client.aborted
+    assert (client.aborted, caught.value.slow) == (True, True)
 
 
 async def test_a_client_that_is_gone_is_no_failure() -> None:
     client = Client(broken=True)
-    with pytest.raises(GoneError):
+    with pytest.raises(GoneError) as caught:
         await Reply(client.send, 1.0, client.abort).whole("text/plain", "a")
 
-    assert not client.aborted
+    assert (client.aborted, caught.value.slow) == (False, False)
 
 
 async def test_a_call_that_blocks_has_ended_before_its_caller_is_cancelled() -> None:
