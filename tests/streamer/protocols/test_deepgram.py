@@ -64,6 +64,7 @@ def chunks(data: bytes, size: int = 3_200) -> list[bytes]:
         ("language=en-US", {"language": "en"}),
         ("language=multi", {}),
         ("language=&endpointing=&utterance_end_ms=", {}),
+        ("utterance_end_ms=false", {}),
         ("language=de&detect_language=true", {}),
         ("endpointing=25", {"hangover_ms": 200}),
         ("endpointing=300", {"hangover_ms": 300}),
@@ -72,7 +73,10 @@ def chunks(data: bytes, size: int = 3_200) -> list[bytes]:
         ("endpointing=true", {}),
         ("endpointing=99999999", {"hangover_ms": 10_000}),
         ("keyterm=Ada&keyterm=Bobo+Li", {"context": "Ada, Bobo+Li."}),
-        ("keywords=Ada:2&keywords=a:b:-1.5&keywords=plain&keywords=7", {"context": "Ada, a:b, plain, 7."}),
+        (
+            "keywords=Ada:2&keywords=a:b:-1.5&keywords=c:d&keywords=plain&keywords=7",
+            {"context": "Ada, a:b, c:d, plain, 7."},
+        ),
         ("no_delay=true&filler_words=false&mip_opt_out=x&model=nova-3&tag=&smart_format=", {}),
     ],
 )

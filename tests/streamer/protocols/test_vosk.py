@@ -199,6 +199,7 @@ def test_a_stream_begins_without_a_config_and_hears_the_language_it_is_given() -
         ({"sample_rate": 7_999}, r"sample_rate must be a whole number in \[8000, 48000\], got 7999"),
         ({"sample_rate": "fast"}, "got 'fast'"),
         ({"sample_rate": "1" * 5_000}, "got '1111"),
+        ({"sample_rate": "²"}, "got '²'"),
         ({"sample_rate": None}, "got None"),
         ({"sample_rate": 1e300}, "got 1e"),
         ({"words": "yes"}, "words must be true or false, got 'yes'"),
