@@ -38,7 +38,7 @@ def token_spans(tokens: Sequence[int], timestamp_begin: int, start: int, *, cont
                 is_open, first = True, index
             continue
         time = start + (token - timestamp_begin) * SAMPLES_PER_TIMESTAMP
-        if is_open and (first < index or (continues and not spans)):
+        if first < index or (continues and not spans):
             spans.append(Span(opened, time, first, index))
             is_open = False
         else:

@@ -81,16 +81,15 @@ def _token_places(
     """Return the sample indices at which each decoded token starts and the last one ends, and those of its peaks."""
     if decoded.attention is None:
         raise RuntimeError("words need times, but no alignment head was recorded")
-    count = len(decoded.tokens)
     row, place = _alignment_start(request, prefix, timestamp_begin)
     end = -(-len(request.audio) // SAMPLES_PER_TIMESTAMP)
-    found = align_tokens(decoded.attention, row, min(place, max(end - 1, 0)), end)
+    found = align_tokens(decoded.attention, row, place, end)
     new = len(prefix) - row
     starts = [request.start + int(position) * SAMPLES_PER_TIMESTAMP for position in found.starts[new:]]
     peaks = [request.start + (int(position) + 1) * SAMPLES_PER_TIMESTAMP for position in found.peaks[new:]]
-    # Without the end of text nothing says where the last token stops.
-    starts = [*starts[: count + 1], *[request.end] * (count + 1 - len(starts))]
-    return starts, [min(peak, request.end) for peak in peaks[:count]]
+    if len(starts) == len(decoded.tokens):  # without the end of text nothing says where the last token stops
+        starts.append(request.end)
+    return starts, [min(peak, request.end) for peak in peaks]
 
 
 def _alignment_start(request: DecodeRequest, prefix: Sequence[int], timestamp_begin: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from model.decoding.rows import Decoded
 from model.decoding.segments import SegmentBuilder, Span, token_spans
 from model.decoding.timing import WordTimer
 from model.types import SAMPLE_RATE, DecodeRequest, Segment, Word
-from tests.model.asking import OPEN, STAMP, TOKENIZER
+from tests.model.asking import OPEN, STAMP, TOKENIZER, segment, word
 
 BA, DO, KI = (TOKENIZER.encode(text) for text in (" ba", " do", " ki"))
 
@@ -72,6 +72,22 @@ def test_in_noise_timestamps_hold_where_the_path_is_vague():
     assert seconds(found[0].words) == [pytest.approx((0.8, 1.2), abs=0.011)]
 
 
+@pytest.mark.parametrize(("closed", "end"), [(1.4, 1.4), (1.9, 1.0), (0.4, 1.0), (0.2, 1.0)])
+def test_the_end_of_a_segment_is_its_last_word_s_where_the_path_ends_at_about_the_same_time(closed, end):
+    """Long after the last word's path, or before the word has begun, it says nothing of the word."""
+    tokens, heard = [stamp(0.4), *BA, stamp(closed)], [(0, 0.4), (0.4, 1.0), (1.0, 1.3), (1.3, 2.0)]
+    request = DecodeRequest("s", 0, spoken((0.0, 2.0), seconds=2.0))
+    found = SegmentBuilder(TOKENIZER).build(request, (), decoded(tokens, heard, 2.0), "en")
+    assert seconds(found[0].words) == [pytest.approx((0.4, end), abs=0.03)]
+
+
+def test_a_word_lasts_as_long_as_a_position_of_the_encoder_at_least():
+    """The path may leave none to it; at the end of the audio it is taken from the word before."""
+    timer = WordTimer([8000, 8000, 16000, 16000], 0, 16000, Loudness(0, spoken(seconds=1.0)))
+    places = [timer.place(index, index + 1, opened=None, closed=None) for index in (0, 2)]
+    assert places == [(8000, 8320), (15680, 16000)]
+
+
 def test_words_after_a_prefix_start_after_it():
     audio = spoken((0.1, 1.6), seconds=2.0)
     prefix = (stamp(0.1), *BA, *DO)
@@ -80,6 +96,48 @@ def test_words_after_a_prefix_start_after_it():
     found = SegmentBuilder(TOKENIZER).build(request, prefix, decoded([*KI, stamp(1.6)], heard, 2.0, 3), "en")
     assert found[0].start == OPEN[0].start
     assert seconds(found[0].words) == [pytest.approx((0.8, 1.6), abs=0.03)]
+
+
+def test_of_committed_words_only_the_last_two_have_a_say_in_where_new_ones_are():
+    """Where the others were heard is settled, whatever they look at now; aligning them again would take ever longer."""
+    said = [word(" ba", i / 10, (i + 1) / 10) for i in range(6)]
+    prefix = (STAMP, *(token for one in said for token in one.tokens))
+    heard = [(0, 0.02), *[(i / 10, (i + 1) / 10) for i in range(6)], (1.0, 1.5), (1.5, 1.8), (1.8, 2.0)]
+    heard[4] = (0.6, 2.0)
+    request = DecodeRequest("s", 0, spoken((0.0, 2.0), seconds=2.0), prefix=(segment(0, None, *said),))
+    found = SegmentBuilder(TOKENIZER).build(request, prefix, decoded([*KI, stamp(1.5)], heard, 2.0, 7), "en")
+    assert seconds(found[0].words) == [pytest.approx((0.6, 1.5), abs=0.03)]
+
+
+def test_what_the_decoder_looks_at_beyond_the_audio_moves_no_word():
+    """The encoder is shown silence behind it, where queries like to rest."""
+    audio = spoken((0.5, 0.9), (1.2, 1.6), seconds=2.0)
+    out = decoded([stamp(0.5), *BA, *DO], [(0, 0.5), (0.5, 0.9), (0.9, 1.6), (1.6, 2.0)], 2.0)
+    build = SegmentBuilder(TOKENIZER).build
+    expected = build(DecodeRequest("s", 0, audio), (), out, "en")
+    out.attention[:, 1, 100:] = 9.0
+    assert build(DecodeRequest("s", 0, audio), (), out, "en") == expected
+
+
+def test_the_same_window_later_in_the_stream_has_the_same_words_later():
+    audio = spoken((0.1, 0.8), (1.0, 1.4), seconds=2.0)
+    prefix, out = (stamp(0.1), *BA, *DO), [*KI, stamp(1.4), stamp(1.6), *BA]
+    heard = [(0, 0.1), (0.1, 0.4), (0.4, 0.8), (0.8, 1.4), (1.4, 1.6), (1.5, 1.6), (1.6, 1.8), (1.8, 2.0)]
+    build = SegmentBuilder(TOKENIZER).build
+    early = build(DecodeRequest("s", 0, audio, prefix=OPEN), prefix, decoded(out, heard, 2.0, 3), "en")
+    committed = tuple(moved(segment) for segment in OPEN)
+    late = build(DecodeRequest("s", 160_000, audio, prefix=committed), prefix, decoded(out, heard, 2.0, 3), "en")
+    assert seconds(early[0].words) == [pytest.approx((1.0, 1.4), abs=0.03)]
+    assert late == tuple(moved(segment) for segment in early)
+
+
+def test_a_committed_word_may_have_begun_before_the_window():
+    audio = spoken((0.0, 0.8), seconds=1.0)
+    said = (word(" ba", 9.7, 10.2), word(" do", 10.2, 10.4))
+    heard = [(0, 0.02), (0, 0.2), (0.2, 0.4), (0.4, 0.8), (0.8, 0.9), (0.9, 1.0)]
+    request = DecodeRequest("s", 160_000, audio, prefix=(segment(9.7, None, *said),))
+    found = SegmentBuilder(TOKENIZER).build(request, (STAMP, *BA, *DO), decoded([*KI, stamp(0.8)], heard, 1.0, 3), "en")
+    assert seconds(found[0].words) == [pytest.approx((10.4, 10.8), abs=0.03)]
 
 
 def test_an_open_segment_that_closes_at_once_is_told():
@@ -103,6 +161,12 @@ def test_an_open_segment_that_closes_at_once_is_told():
         ([STAMP + 9], True, [Span(None, 2880, 0, 0)]),
         ([], True, []),
         ([1, 2], False, [Span(0, None, 0, 2)]),
+        ([STAMP, STAMP + 5, 1], False, [Span(1600, None, 2, 3)]),
+        (
+            [STAMP, 1, STAMP + 5, STAMP + 6, 2, STAMP + 9, 3],
+            False,
+            [Span(0, 1600, 1, 2), Span(1920, 2880, 4, 5), Span(2880, None, 6, 7)],
+        ),
     ],
 )
 def test_timestamps_divide_tokens_into_segments(tokens, continues, expected):
@@ -149,8 +213,15 @@ def test_a_word_says_up_to_where_the_decoder_looked_when_it_wrote_it():
 
 def moved(segment: Segment) -> Segment:
     """Return a segment ten seconds later."""
-    words = tuple(replace(word, start=word.start + 160_000, end=word.end + 160_000) for word in segment.words)
-    return replace(segment, start=segment.start + 160_000, words=words)
+
+    def later(time: int | None) -> int | None:
+        return None if time is None else time + 160_000
+
+    words = tuple(
+        replace(word, start=later(word.start), end=later(word.end), attended=later(word.attended))
+        for word in segment.words
+    )
+    return replace(segment, start=later(segment.start), end=later(segment.end), words=words)
 
 
 def test_of_several_tokens_the_one_that_looked_furthest_counts():
