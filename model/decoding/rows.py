@@ -116,7 +116,7 @@ class Row:
         rest = draft[index:] + self._later
         if self.misses >= MISSES:
             rest = []
-        elif index == len(draft) and rest[:1] == [token]:  # not fed, and right
+        elif rest[:1] == [token]:  # not fed, and right
             del rest[0]
         else:
             revised = revise(rest, token, [choice for choice, _ in choices[index + 1 :]], eot)

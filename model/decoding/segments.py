@@ -44,7 +44,7 @@ def token_spans(tokens: Sequence[int], timestamp_begin: int, start: int, *, cont
         else:
             opened, is_open = time, True
         first = index + 1
-    if is_open and first < len(tokens):
+    if first < len(tokens):
         spans.append(Span(opened, None, first, len(tokens)))
     return spans
 

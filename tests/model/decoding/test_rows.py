@@ -11,8 +11,8 @@ EOT, S = 100, 200
 """Text below EOT, timestamps from S on."""
 
 
-def row(draft=(), limit=50):
-    return Row(DecodeRow((1, 2), 1, (), tuple(draft), limit), 0.0, torch.device("cpu"))
+def row(draft=(), limit=50, **changes):
+    return Row(DecodeRow((1, 2), 1, (), tuple(draft), limit, **changes), 0.0, torch.device("cpu"))
 
 
 def choices(*tokens):
@@ -39,6 +39,7 @@ def test_what_was_guessed_right_is_kept_and_the_first_other_choice_too():
         ([S, S + 5, 10, S + 20], S + 2, [S + 6, 10, S + 22, S + 30], [S + 6, 10, S + 22, S + 30]),  # a little later
         ([S, S + 5, 10, S + 20], S + 5, [S + 6, 10, S + 22, EOT], [S + 6, 10, S + 22]),  # not the one after it
         ([S, S + 5, 10, S + 20], 10, [S + 6, 10, S + 22, EOT], [S + 22]),  # no end and start between two words
+        ([10, S + 20, S + 25, 11], S + 20, [S + 21, S + 26, 11, 12], [S + 26, 11, 12]),  # the end, a word too late
         ([10, S + 20, S + 25], S, [S + 20, S + 25, 11], [S, 10, S + 20, S + 25]),  # an end and a start more
         ([S, S + 5, 10], 11, [S + 6, 10, 12], [S, S + 5, 10]),  # a word more
         ([], 19, [], []),
@@ -74,6 +75,32 @@ def test_no_more_guesses_are_right_than_were_made(draft, said):
         one.receive(choices(*[next(answers, EOT) for _ in range(len(one.draft) + 1)]), EOT)
     assert one.out.accepted <= one.out.drafted
     assert one.out.accepted <= len(one.out.tokens) <= 12
+
+
+@pytest.mark.parametrize(
+    ("draft", "said", "drafted"),
+    [
+        ([10], [10, 11], 1),  # used up: none is left to be revised
+        ([10, 11], [20, EOT, EOT], 2),  # what was guessed behind a wrong word stays as it is
+        ([10, 11], [20, 21, 22], 3),  # and one is put behind it
+        ([10], [20, 21], 2),
+        ([10, 11], [S, 21, 22], 4),  # a timestamp is put between, and the wrong guess is guessed again
+    ],
+)
+def test_guesses_that_are_made_on_the_way_are_counted_once(draft, said, drafted):
+    one = row(draft)
+    one.receive(choices(*said), EOT)
+    assert one.out.drafted == drafted
+
+
+@pytest.mark.parametrize(("size", "stopped"), [(1, 11), (2, 11), (3, 13), (5, 21), (8, 33), (9, None)])
+def test_a_phrase_of_up_to_eight_tokens_is_stopped_beyond_four_copies_that_nobody_can_say(size, stopped):
+    one = row(limit=100, longest_run=10)
+    for i in range(100):
+        if not one.done:
+            one.receive(choices(10 + i % size), EOT)
+    assert one.out.stuck == (stopped is not None)
+    assert len(one.out.tokens) == (stopped or 100)
 
 
 def test_words_that_were_all_wrong_are_heard_in_two_passes_if_the_audio_tells_them_by_itself():

@@ -54,6 +54,16 @@ def test_words_lose_the_pauses_around_them():
     assert found[0].words[0].probability == pytest.approx(np.exp(-0.1))
 
 
+def test_the_probability_of_a_word_is_the_geometric_mean_over_its_tokens():
+    tokens = [STAMP, *TOKENIZER.encode(" ba kud"), stamp(1.0)]
+    out = decoded(tokens, [(i / 10, (i + 1) / 10) for i in range(len(tokens) + 1)], 1.0)
+    chances = [0.5, 0.9, 0.2, 0.8, 0.7, 0.6]
+    out.log_probabilities = np.log(chances).tolist()
+    found = SegmentBuilder(TOKENIZER).build(DecodeRequest("s", 0, spoken((0, 1), seconds=1.0)), (), out, "en")
+    assert [(w.text, len(w.tokens)) for w in found[0].words] == [(" ba", 1), (" kud", 2)]
+    assert [w.probability for w in found[0].words] == pytest.approx([0.9, (0.2 * 0.8) ** 0.5])
+
+
 def test_a_special_token_between_words_is_no_text():
     audio = spoken((0.5, 0.9), (1.2, 1.6), seconds=2.0)
     tokens = [stamp(0.5), *BA, TOKENIZER.languages["en"], *DO, TOKENIZER.transcribe, stamp(1.6)]
@@ -178,6 +188,17 @@ def test_sound_is_found_relative_to_the_loudest_moment():
         loudness = Loudness(160, gain * spoken((0.3, 0.5), seconds=1.0))
         start, end = loudness.trim(160, 160 + SAMPLE_RATE)
         assert (start, end) == (pytest.approx(160 + 4800, abs=160), pytest.approx(160 + 8000, abs=160))
+
+
+@pytest.mark.parametrize(("below", "pause"), [(45, True), (25, False)])
+def test_a_pause_may_be_noisy_but_not_nearly_as_loud_as_the_words(below, pause):
+    """In decibels below the words; what is no whole cell at the end of the audio is left out."""
+    audio = spoken((0.3, 0.5), (0.9, 1.0), seconds=1.004, floor=0.1 * 10 ** (-below / 20))
+    loudness = Loudness(0, audio)
+    start, end = loudness.trim(1600, 12_800)
+    assert (start, end) == (pytest.approx((4800, 8000), abs=160) if pause else (1600, 12_800))
+    assert (loudness.nearest_pause(7600) != 7600) == pause
+    assert loudness.trim(8800, 16_000) == (pytest.approx((14_400, 16_000), abs=160) if pause else (8800, 16_000))
 
 
 def test_nothing_is_cut_from_noise_silence_or_beyond_the_audio():
