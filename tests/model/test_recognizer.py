@@ -177,6 +177,14 @@ def test_less_than_a_frame_of_audio_is_silence(samples):
 
 
 @pytest.mark.parametrize(
+    ("language", "languages", "told"), [("ru", (), "ru"), (None, ("de", "es"), "de"), (None, (), "en")]
+)
+def test_silence_is_in_a_language_that_was_asked_for(language, languages, told):
+    tiny = replace(request(), audio=np.zeros(0, dtype=np.float32), language=language, languages=languages)
+    assert recognizer().transcribe([tiny])[0].language == told
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"audio": np.full(8000, np.nan, dtype=np.float32)}, "finite"),

@@ -211,11 +211,13 @@ def test_nothing_is_cut_from_noise_silence_or_beyond_the_audio():
         assert loudness.nearest_pause(-800) == -800
 
 
-def test_a_boundary_moves_into_a_pause_beside_it():
-    loudness = Loudness(0, spoken((0.0, 0.5), (0.6, 1.0), seconds=1.0))
-    for time in (7200, 8800, 9900):
-        assert 8000 <= loudness.nearest_pause(time) <= 9600
-    assert loudness.nearest_pause(3200) == 3200
+@pytest.mark.parametrize("start", [0, 160_000])
+def test_a_boundary_moves_into_a_pause_within_80_ms(start):
+    loudness = Loudness(start, spoken((0.0, 0.5), (0.6, 1.0), seconds=1.0))
+    for time in (6720, 7200, 8800, 9900, 10_720):
+        assert 8000 <= loudness.nearest_pause(start + time) - start <= 9600
+    for time in (3200, 6719, 10_880):
+        assert loudness.nearest_pause(start + time) - start == time
 
 
 def test_a_word_says_up_to_where_the_decoder_looked_when_it_wrote_it():
