@@ -127,14 +127,10 @@ def test_the_limit_follows_the_audio_after_the_prefix():
     assert token_limit(replace(request(0.5), prefix=OPEN)) == 20
 
 
-@pytest.mark.parametrize(
-    ("language", "rate", "truncated"), [("de", 4, True), ("ja", 7, True), ("hi", 17, True), ("my", 60, False)]
-)
-def test_there_is_room_for_what_is_said_in_scripts_of_many_tokens(language, rate, truncated):
+@pytest.mark.parametrize(("language", "rate"), [("en", 3), ("de", 4), ("ja", 7), ("hi", 17), ("my", 60)])
+def test_a_text_said_at_the_pace_of_its_language_is_no_loop(language, rate):
     """Tokens a second of the first article of human rights, read aloud."""
-    asked = request(12.0)
-    assert token_limit(asked, language, truncated=truncated) >= rate * 12
-    assert repetition_limit(asked, language) >= rate * 12, "an article said twice is no loop"
+    assert repetition_limit(request(12.0), language) >= rate * 12
 
 
 def test_a_model_that_earlier_text_does_not_help_is_told_the_client_s_words_only():
