@@ -21,15 +21,13 @@ def test_the_longest_repetition_is_found(texts, copies, longest):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "loop", "impossible"),
-    [((0.0, 2.0), True, True), ((0.0, 20.0), True, False), ((5.0, 20.0), False, False)],
+    ("begin", "end", "span", "loop", "impossible"),
+    [(0.0, 2.0, 2.0, True, True), (10.0, 12.0, 20.0, True, False), (5.0, 20.0, 20.0, False, False)],
 )
 def test_a_phrase_is_a_loop_where_its_own_words_or_all_of_the_audio_have_too_little_time_for_it(
-    seconds, loop, impossible
+    begin, end, span, loop, impossible
 ):
     """Forty words: within two seconds, squeezed into two of twenty, and spread over fifteen."""
-    begin, span = seconds
-    end = span if begin else 2.0
     step = (end - begin) / 40
     words = [word(" Ba" if i % 2 else " ba", begin + i * step, begin + (i + 1) * step) for i in range(40)]
     around = [word(" ki", 0.0, 0.1), *words, word(" do", span, span + 0.1)]
