@@ -17,7 +17,7 @@ HEARD = 10_000
 
 
 def word(text: str, attended: int | None, probability: float = 0.99) -> Word:
-    return Word(f" {text}", 0, 0 if attended is None else attended, probability, (1,), attended)
+    return Word(f" {text}", 0, 5000 if attended is None else attended, probability, (1,), attended)
 
 
 def guard(distance: int = 1000, probability: float = 0.9, margin: int = 0) -> AttentionGuard:
@@ -62,6 +62,7 @@ def test_sure_words_are_committed_behind_agreed_ones():
     assert policy.update([word("one", 9500)], HEARD) == 0
 
     assert policy.update([word("one", 9500), word("two", 5000), word("three", 9500)], HEARD) == 2
+    assert policy.update([word("three", 9600), word("four", 9700)], HEARD) == 1, "the rest agrees with the rest"
 
 
 def test_after_sure_words_the_rest_agrees_with_the_rest():
