@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model.types import SAMPLE_RATE, WINDOW_SAMPLES, Segment, Word
-from streamer.core.trim import LEAD, LEAST_TRIM, UNSETTLED, Span, words_to_settle
+from streamer.core.trim import LEAD, LEAST_TRIM, PAUSE_SEARCH, UNSETTLED, Span, words_to_settle
 
 SECOND = SAMPLE_RATE
 
@@ -25,7 +27,7 @@ def test_a_cut_lies_between_two_words():
 def test_a_long_pause_leaves_half_a_second_before_the_next_word():
     span = Span(0, 30 * SECOND, (word(1, 2), word(8, 9)), ())
 
-    assert span.cut(1).place == 8 * SECOND - LEAD
+    assert span.cut(1).place == round(7.5 * SECOND)
 
 
 def test_after_the_last_word_of_a_window_the_end_is_heard_again():
@@ -49,6 +51,21 @@ def test_a_roomy_cut_keeps_the_left_context_and_prefers_a_pause():
     assert cut.index == 2, "the pause of a second lies before the third word, within reach of the target"
 
 
+def test_a_longer_pause_far_before_the_target_does_not_keep_the_window_long():
+    words = (word(0, 1), word(3, 4), *(word(n, n + 1) for n in range(4, 20)))
+    cut = Span(0, 20 * SECOND, words, ()).roomy_cut(5 * SECOND)
+
+    assert cut is not None
+    assert cut.place >= 15 * SECOND - PAUSE_SEARCH
+
+
+def test_the_first_word_may_leave_alone():
+    cut = Span(0, 12 * SECOND, (word(0, 1), word(8, 11)), ()).roomy_cut(2 * SECOND)
+
+    assert cut is not None
+    assert cut.index == 1
+
+
 def test_without_committed_words_there_is_no_roomy_cut():
     assert Span(0, 30 * SECOND, (), (word(1, 2),)).roomy_cut(0) is None
 
@@ -62,9 +79,10 @@ def test_agreed_words_suffice_where_they_free_enough():
 
 def test_complete_segments_are_settled_before_single_words():
     words = tuple(word(n, n + 0.9) for n in range(29))
-    segments = [Segment(0, 10 * SECOND, words[:10]), Segment(10 * SECOND, None, words[10:])]
+    bounds = [(0, 7), (7, 14), (14, 29)]
+    segments = [Segment(start * SECOND, end * SECOND, words[start:end]) for start, end in bounds]
 
-    assert words_to_settle(Span(0, WINDOW_SAMPLES, (), words), segments, agreed=0) == 10
+    assert words_to_settle(Span(0, WINDOW_SAMPLES, (), words), segments, agreed=0) == 14
 
 
 def test_one_segment_settles_what_ends_well_before_the_audio():
@@ -82,16 +100,17 @@ def test_a_single_endless_word_is_settled_rather_than_decoded_for_ever():
 times = st.lists(st.integers(0, WINDOW_SAMPLES), min_size=0, max_size=40).map(sorted)
 
 
-@given(times, st.integers(0, 20), st.integers(0, 20))
-def test_a_full_window_always_moves_on(edges, committed, agreed):
+@given(times, st.integers(0, 20), st.integers(0, 20), st.integers(0, WINDOW_SAMPLES))
+def test_a_full_window_always_moves_on(edges, committed, agreed, start):
+    edges = [start + edge for edge in edges]
     words = tuple(Word(" w", a, b, 0.9, (1,)) for a, b in zip(edges[::2], edges[1::2], strict=False))
     known, tail = words[:committed], words[committed:]
-    span = Span(0, WINDOW_SAMPLES, known, tail)
-    count = words_to_settle(span, [Segment(0, None, tail)], min(agreed, len(tail)))
-    after = Span(0, WINDOW_SAMPLES, (*known, *tail[:count]), tail[count:])
+    span = Span(start, start + WINDOW_SAMPLES, known, tail)
+    count = words_to_settle(span, [Segment(start, None, tail)], min(agreed, len(tail)))
+    after = replace(span, committed=(*known, *tail[:count]), tail=tail[count:])
     cut = after.cut(len(after.committed))
 
-    assert cut.place >= min(LEAST_TRIM, WINDOW_SAMPLES - UNSETTLED - LEAD)
+    assert cut.place - start >= min(LEAST_TRIM, WINDOW_SAMPLES - UNSETTLED - LEAD)
     assert count >= min(agreed, len(tail))
     if tail[count:]:
         assert cut.place <= max(
