@@ -118,7 +118,7 @@ class Endpointer:
     def _while_speaking(self, speech: bool) -> Offset | None:
         self._quiet += 1
         if speech:
-            if self._previous_speech or self._quiet == 1:
+            if self._previous_speech:
                 self._quiet = 0
             self._speech_end = self._position
         self._previous_speech = speech
