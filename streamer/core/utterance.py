@@ -141,7 +141,7 @@ class Utterance:
     def _trim(self, tail: tuple[Word, ...], *, full: bool) -> tuple[Word, ...]:
         """Cut the front of a long window; return the words that leave."""
         span = Span(self.window_start, self.heard, self._words(), tail)
-        if not full and self.heard - self.window_start <= self._trim_after:
+        if self.heard - self.window_start <= self._trim_after:
             return ()
         cut = span.roomy_cut(self._left_context)
         if full and not span.frees_enough(cut):
