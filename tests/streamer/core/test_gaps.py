@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.types import SAMPLE_RATE
+from model.types import HOP, SAMPLE_RATE
 from streamer.core.events import Done, Event, Final, Flushed, Gap, SpeechEnded, SpeechStarted, Warned
 from tests.fakes import LEVELS, LevelRecognizer, silence, speak
 from tests.streamer.driver import Player, commits, committed_words, cut, finals, new_session
@@ -122,6 +122,20 @@ def test_a_gap_of_days_takes_no_memory_and_is_no_backlog():
 
     assert len(session._intake.window) == 0
     assert session.backlog == 0
+
+
+def test_after_audio_that_was_given_up_the_window_begins_at_the_last_frame_before_its_end():
+    session = new_session()
+    session.receive_gap(77, "late")
+    session.receive_audio(np.concatenate([silence(SECOND), speak([1, 2, 3])]))
+    for _ in range(2):
+        assert session.next_request() is not None
+        session.receive_failure("lost")
+    *_, gap = of(list(session.events()), Gap)
+    request = session.next_request()
+
+    assert request is not None
+    assert request.start == gap.end - gap.end % HOP < gap.end
 
 
 def test_a_negative_gap_is_refused():

@@ -74,6 +74,8 @@ def test_commits_only_append_and_finals_are_their_join(said, chunks, delays, hur
     events = play(audio_of(said), chunks, delays, hurried=hurried)
 
     assert [commit.id for commit in commits(events)] == list(range(1, len(commits(events)) + 1))
+    begun = [event.utterance for event in events if isinstance(event, SpeechStarted)]
+    assert begun == list(range(1, len(said) + 1))
     texts: dict[int, str] = {}
     closed: set[int] = set()
     last_end = 0
@@ -318,7 +320,7 @@ def test_a_failed_request_becomes_a_gap_and_the_session_goes_on():
     player.settle(ended=True)
 
     gaps = [event for event in player.events if isinstance(event, Gap)]
-    assert [(gap.end, gap.reason) for gap in gaps] == [(request.end, "device on fire")]
+    assert gaps == [Gap(request.start, request.end, "device on fire")]
     assert finals(player.events) == ["w4 w5"]
     assert isinstance(player.events[-1], Done)
 
@@ -402,6 +404,8 @@ def test_what_was_committed_before_a_failure_stands():
     player.settle(ended=True)
 
     assert finals(player.events) == [" ".join(before)]
+    [gap] = [event for event in player.events if isinstance(event, Gap)]
+    assert gap.start == commits(player.events)[-1].end, "what was committed is no part of the gap"
 
 
 def test_earlier_text_becomes_the_prompt_within_its_limit():

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.types import SAMPLE_RATE, DecodeRequest
+from model.types import SAMPLE_RATE, WINDOW_SAMPLES, DecodeRequest
 from streamer.config import SessionConfig
 from streamer.core.events import Event, Paced
 from tests.fakes import LEVELS, LevelRecognizer, silence, speak
@@ -77,6 +77,20 @@ def test_updates_lie_one_interval_apart():
 
     assert len(ends) > 3
     assert {later - earlier for earlier, later in itertools.pairwise(ends)} == {2 * WANTED}
+
+
+def test_where_nobody_waits_for_updates_speech_is_decoded_when_it_is_complete_or_fills_the_window():
+    session, recognizer = new_session(), LevelRecognizer()
+    session.cadence.patient = True
+    asked: list[tuple[bool, bool]] = []
+    for chunk in cut(audio_of([n % LEVELS for n in range(120)]), [1600]):
+        session.receive_audio(chunk)
+        if (request := session.next_request()) is not None:
+            asked.append((len(request.audio) == WINDOW_SAMPLES, request.final))
+            session.receive_hypothesis(recognizer.answer(request))
+        assert session.backlog <= WINDOW_SAMPLES
+
+    assert asked == [(True, False), (False, True)]
 
 
 def test_the_client_is_told_when_the_interval_changes_and_only_then():
