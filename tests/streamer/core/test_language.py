@@ -241,6 +241,13 @@ def test_the_same_audio_is_one_piece_of_evidence():
     assert tracker.current == "de"
 
 
+def test_a_detection_that_is_sure_needs_no_second_one():
+    tracker = LanguageTracker()
+    tracker.settle("en")
+    assert tracker.accepts("de", 0.9, end=8000)
+    assert tracker.current == "de"
+
+
 def test_an_answer_in_the_stream_s_language_ends_a_rival_s_run():
     tracker = LanguageTracker()
     tracker.settle("en")
