@@ -195,7 +195,6 @@ class Session:
             if self._agenda.head is None:
                 self._dialogue.discard()
             self._narrator.forget_partial()
-        self._conclude()
         self._forget_audio()
 
     def receive_eof(self) -> None:
@@ -216,7 +215,6 @@ class Session:
     def receive_hypothesis(self, hypothesis: Hypothesis) -> None:
         """Take the answer to the request in flight. Raises RuntimeError for any other."""
         if self._dialogue.drops() or not self._dialogue.receive(hypothesis):
-            self._forget_audio()
             return
         head = self._head
         update = head.receive(hypothesis)
@@ -232,7 +230,6 @@ class Session:
     def receive_failure(self, reason: str) -> None:
         """Take the news that there is no answer: the audio is asked about once more; then it becomes a Gap."""
         if self._dialogue.drops():
-            self._forget_audio()
             return
         request = self._dialogue.receive_failure()
         if request is None:
@@ -274,7 +271,7 @@ class Session:
     def _conclude(self) -> None:
         """Say what waited for the audio before it, and Done at the very end."""
         self._agenda.tell_deferred(self.received)
-        if self._ended and self._agenda.head is None and not self._done:
+        if self._ended and self._agenda.head is None:
             self._done = True
             self._narrator.tell(Done(self.received, self._narrator.commits))
 

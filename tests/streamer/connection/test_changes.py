@@ -15,7 +15,7 @@ from streamer.core.commands import Configure
 from streamer.core.endpoint import Endpointer, Onset, adjusted
 from streamer.core.vad import FRAME_SAMPLES
 from streamer.core.wishes import Wishes
-from tests.fakes import LevelRecognizer
+from tests.fakes import LevelRecognizer, silence, speak
 from tests.streamer.driver import Player, cut, finals, new_session
 from tests.streamer.harness import sentence
 
@@ -118,6 +118,17 @@ def test_a_failure_that_comes_after_its_speech_was_discarded_is_no_gap() -> None
     player.settle(ended=True)
 
     assert [type(event) for event in player.events] == [events.SpeechStarted, events.Done]
+
+
+def test_speech_that_sounds_like_what_was_discarded_is_shown_like_any_other() -> None:
+    player = Player(new_session(), LevelRecognizer())
+    for _ in range(2):
+        player.session.receive_audio(np.concatenate([silence(30 * FRAME_SAMPLES), speak([1])[: 3 * FRAME_SAMPLES]]))
+        player.settle()
+        player.session.discard()
+
+    first, second = (event.text for event in player.events if isinstance(event, events.Partial))
+    assert first == second
 
 
 def test_a_flush_before_a_discard_is_answered() -> None:

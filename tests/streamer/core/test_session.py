@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from model.types import SAMPLE_RATE, WINDOW_SAMPLES, DecodeRequest, Hypothesis
 from streamer.config import SessionConfig
+from streamer.core.commands import Configure
 from streamer.core.events import Commit, Done, Event, Final, Flushed, Gap, Partial, SpeechEnded, SpeechStarted, Warned
 from tests.fakes import LEVELS, LevelRecognizer, silence, speak
 from tests.streamer.driver import Player, commits, committed_words, cut, finals, new_session, play
@@ -307,7 +308,7 @@ def test_an_answer_nobody_asked_for_is_refused():
 
 
 def test_a_failed_request_becomes_a_gap_and_the_session_goes_on():
-    session, recognizer = new_session(), LevelRecognizer()
+    session, recognizer = new_session(language="de"), LevelRecognizer()
     player = Player(session, recognizer)
     session.receive_audio(np.concatenate([speak([1, 2, 3]), silence(SECOND)]))
     session.cadence.hurried = True
@@ -321,7 +322,8 @@ def test_a_failed_request_becomes_a_gap_and_the_session_goes_on():
 
     gaps = [event for event in player.events if isinstance(event, Gap)]
     assert gaps == [Gap(request.start, request.end, "device on fire")]
-    assert finals(player.events) == ["w4 w5"]
+    told = [(event.language, event.text) for event in player.events if isinstance(event, Final)]
+    assert told == [("de", ""), ("de", "w4 w5")]
     assert isinstance(player.events[-1], Done)
 
 
@@ -449,13 +451,25 @@ def test_lag_counts_the_audio_that_came_after_what_was_decoded():
     assert lags[0] >= SECOND
 
 
-def test_audio_after_the_end_is_refused():
+@pytest.mark.parametrize(
+    "late",
+    [
+        lambda session: session.receive_audio(silence(100)),
+        lambda session: session.receive_flush("late"),
+        lambda session: session.receive_mark("late"),
+        lambda session: session.warn("late", "too late"),
+        lambda session: session.reconfigure(Configure()),
+        lambda session: session.discard(),
+    ],
+    ids=["audio", "flush", "mark", "warning", "wishes", "discard"],
+)
+def test_nothing_is_taken_after_the_end(late):
     session = new_session()
     session.receive_eof()
 
     assert session.done
     with pytest.raises(RuntimeError, match="ended"):
-        session.receive_audio(silence(100))
+        late(session)
 
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 10), np.float32), np.zeros(10, np.int16)])
