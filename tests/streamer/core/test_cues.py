@@ -136,6 +136,15 @@ def test_a_line_ends_with_a_clause_if_the_other_one_still_fits():
     ]
 
 
+def test_text_without_spaces_is_shown_in_full_lines_while_it_is_spoken():
+    line = "\u4e00" * (LINE_CELLS // 2)
+
+    assert list(cues([Word(line * 3, 0, 9 * SAMPLE_RATE, 0.9)])) == [
+        Cue(0, 6000, (line, line)),
+        Cue(6000, 9000, (line,)),
+    ]
+
+
 def test_what_joins_and_parts_letters_is_no_space_and_what_breaks_lines_is_one():
     words = spoken("می\u200cخواهم کتاب\u200cها \U0001f468\u200d\U0001f469\u200d\U0001f467 a\x00b c\u2028d")
 
