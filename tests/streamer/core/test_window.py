@@ -99,3 +99,12 @@ def test_a_hole_of_days_costs_nothing():
 
     assert len(window) == 16_000
     assert window.capacity <= 8 * 16_000
+
+
+def test_holes_one_after_the_other_take_the_storage_of_one():
+    window = AudioWindow()
+    for _ in range(100):
+        window.skip(1600)
+
+    assert window.capacity == AudioWindow().capacity
+    assert not window.read(0, window.end).any()
