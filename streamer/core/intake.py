@@ -32,7 +32,7 @@ class Intake:
     @property
     def decided(self) -> int:
         """Sample index before which no speech to come can begin."""
-        return min(self._endpointer.earliest_onset, self.received)
+        return self._endpointer.earliest_onset
 
     def adjust(self, hangover_ms: int | None, pre_roll_ms: int | None) -> None:
         """Take other times from now on; None: the ones of the settings. Raises ConfigError for one that cannot be."""
