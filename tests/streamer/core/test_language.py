@@ -198,9 +198,20 @@ def test_the_language_that_was_found_may_be_named_without_losing_what_was_said()
     assert set(after[-1].prompt) & {1, 2, 3, 4, 5}
 
 
-def test_a_language_that_the_client_excludes_is_not_insisted_on():
+@pytest.mark.parametrize(
+    "configure", [Configure(context="Trains."), Configure(languages=("de", "en"))], ids=["nothing", "what includes it"]
+)
+def test_wishes_that_allow_the_language_that_was_found_lose_nothing_of_what_was_said(configure):
+    after, _ = changed(Polyglot(lambda _: ("en", 0.9)), configure)
+    assert set(after[-1].prompt) & {1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize(
+    ("daemon", "configure"), [((), Configure(languages=("fr", "es"))), (("fr", "es"), Configure())], ids=["new", "none"]
+)
+def test_a_language_that_the_client_excludes_is_not_insisted_on(daemon, configure):
     heard = Polyglot(lambda request: ("fr", 0.7) if "fr" in request.languages else ("en", 0.9))
-    after, events = changed(heard, Configure(languages=("fr", "es")), languages=("en", "de"))
+    after, events = changed(heard, configure, languages=("en", "de"), config=SessionConfig(languages=daemon))
     assert {request.language for request in after} <= {None, "fr"}
     assert not any(set(request.prompt) & {1, 2, 3, 4, 5} for request in after)
     assert [language for language, _ in told(events)] == ["en", "en", "fr", "fr"]
