@@ -111,9 +111,12 @@ async def test_a_viewer_that_has_left_is_held_no_more():
 
 
 async def test_a_session_longer_than_the_bound_loses_its_start_and_says_so():
-    said = broadcast(max_bytes=2_000)
+    said, everything = broadcast(max_bytes=2_000), broadcast()
     for number in range(1, 101):
         said.publish(commit(number, " a word of some length."))
+        everything.publish(commit(number, " a word of some length."))
+        captions = everything.captions.after(0)
+        assert said.captions.after(0) == [caption for caption in captions if caption.commit > said.lines.gone]
     found = json.loads("".join(whole(said)))
 
     assert sum(len(line.message) for line in said.lines.after(0)) <= 2_000
@@ -121,8 +124,8 @@ async def test_a_session_longer_than_the_bound_loses_its_start_and_says_so():
     assert found["commits"][0]["id"] == found["omitted"] + 1
     assert found["commits"][-1]["id"] == 100
     assert json.loads(opening(said)[0])["omitted"] == found["omitted"]
+    assert [caption.number for caption in captions] == list(range(1, len(captions) + 1))
     assert said.captions.gone > 40
-    assert all(caption.commit > said.lines.gone for caption in said.captions.after(0))
 
 
 async def test_a_commit_larger_than_the_bound_is_kept_until_the_next():
@@ -165,6 +168,8 @@ async def test_a_final_completes_the_cue_and_names_the_language():
 
     assert said.captions.last == 1
     assert said.language == "fi"
+    said.publish(Final(2, "", 2 * SAMPLE_RATE, 3 * SAMPLE_RATE, ""))
+    assert said.language == "fi", "an utterance that was not understood takes nothing back"
 
 
 async def test_an_utterance_that_was_withdrawn_shares_no_cue_with_the_next():
