@@ -390,6 +390,30 @@ def test_a_single_failure_costs_nothing_but_a_warning():
     assert finals(player.events) == ["w1 w2 w3"]
 
 
+def test_failures_that_are_not_in_a_row_are_no_gap():
+    session, recognizer = new_session(), LevelRecognizer()
+    session.receive_audio(np.concatenate([speak(range(6)), silence(SECOND)]))
+    while session.next_request() is not None:
+        session.receive_failure("out of memory")
+        request = session.next_request()
+        assert request is not None
+        session.receive_hypothesis(recognizer.answer(request))
+
+    events = list(session.events())
+    assert committed_words(events) == spoken([list(range(6))])
+    assert not [event for event in events if isinstance(event, Gap)]
+
+
+def test_after_a_gap_failures_are_counted_anew():
+    session = new_session()
+    session.receive_audio(speak(range(6)))
+    for _ in range(3):
+        assert session.next_request() is not None
+        session.receive_failure("out of memory")
+
+    assert [type(event) for event in session.events()] == [SpeechStarted, Warned, Gap, Warned]
+
+
 def test_what_was_committed_before_a_failure_stands():
     session, recognizer = new_session(), LevelRecognizer()
     player = Player(session, recognizer)
