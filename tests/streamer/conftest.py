@@ -7,7 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from streamer.recognition.interval import IntervalLadder
+from streamer.recognition.pace import Pace
 from tests.streamer.harness import GatedRecognizer
+
+
+@pytest.fixture
+def machine_keeps_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave no update out and make none later, however busy the machine is: what a model says depends on them."""
+    monkeypatch.setattr(Pace, "is_overdue", lambda *_: False)
+    monkeypatch.setattr(IntervalLadder, "observe", lambda *_: None)
 
 
 @pytest.fixture

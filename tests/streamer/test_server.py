@@ -403,7 +403,7 @@ async def test_recognition_that_works_again_is_noticed_without_anybody_being_let
 
 async def test_a_client_that_floods_flushes_without_reading_is_read_no_further() -> None:
     names = [f"{number:0120d}" for number in range(20_000)]
-    async with running() as server, connected(server) as socket, asyncio.TaskGroup() as group:
+    async with running() as server, connected(server, ping_interval=None) as socket, asyncio.TaskGroup() as group:
         await push(socket, [{"type": "start"}])
         await until_heard(socket, "ready")
         (connection,) = server.admission._connections

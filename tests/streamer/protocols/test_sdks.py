@@ -255,6 +255,7 @@ async def test_a_wrong_key_is_an_error_of_the_client(client: Callable[..., Await
 
 @needs_recordings
 @pytest.mark.timeout(180)
+@pytest.mark.usefixtures("machine_keeps_up")
 async def test_spoken_digits_are_the_same_words_through_every_client() -> None:
     said, other = say("jackson", 10, seed=8), say("george", 10, seed=9)
     recognizer = WhisperRecognizer.load("demo", device="cpu", threads=1)

@@ -167,6 +167,7 @@ async def test_every_protocol_gives_the_same_words() -> None:
 
 @needs_recordings
 @pytest.mark.timeout(180)
+@pytest.mark.usefixtures("machine_keeps_up")
 async def test_spoken_digits_are_the_same_words_in_lockstep_in_segments_and_in_turns() -> None:
     said = say("jackson", 5, seed=8)
     recognizer = WhisperRecognizer.load("demo", device="cpu", threads=1)
