@@ -108,21 +108,50 @@ async def test_a_request_is_made_when_its_turn_comes():
         assert [word.text for word in hypothesis.words] == [" w1", " w2", " w3"]
 
 
+async def test_without_a_device_no_request_is_made_yet():
+    async def available() -> None:
+        await back.wait()
+
+    back, source = asyncio.Event(), Source("a")
+    async with running(Engine(LevelRecognizer(), 8, available=available)) as engine, asyncio.TaskGroup() as group:
+        answer = group.create_task(engine.transcribe(source))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        source.audio = speak([1, 2, 3])
+        back.set()
+
+        assert len((await answer).words) == 3, "it holds the newest audio"
+
+
 async def test_a_source_with_nothing_to_ask_gets_nothing_and_holds_up_nobody():
-    async with running(Engine(LevelRecognizer(), 8)) as engine:
-        assert await engine.transcribe(Source("a", empty=True)) is None
-        assert await engine.transcribe(Source("b")) is not None
+    async with running(Engine(LevelRecognizer(), 8)) as engine, asyncio.timeout(20):
+        answers = await asyncio.gather(
+            engine.transcribe(Source("a", empty=True)), engine.transcribe(Source("b"), background=True)
+        )
+
+    assert [answer is None for answer in answers] == [True, False]
 
 
 async def test_one_streams_failure_is_its_own():
-    recognizer = Poisoned()
-    async with running(Engine(recognizer, 8)) as engine:
+    class Ear:
+        def __init__(self) -> None:
+            self.failed: list[int] = []
+
+        def batch_done(self, batch: Batch) -> None:
+            pass
+
+        def batch_failed(self, size: int) -> None:
+            self.failed.append(size)
+
+    recognizer, ear = Poisoned(), Ear()
+    async with running(Engine(recognizer, 8, observers=(ear,))) as engine:
         names = ["a", "poison", "b"]
         answers = await asyncio.gather(*(engine.transcribe(Source(name)) for name in names), return_exceptions=True)
 
         assert [type(answer) for answer in answers] == [Hypothesis, EngineError, Hypothesis]
         assert "illegal memory access" in str(answers[1])
         assert recognizer.batches == [3, 1, 1, 1]
+        assert ear.failed == [3, 1]
         assert engine.ready
 
 
@@ -151,8 +180,9 @@ async def test_a_trial_that_fails_makes_the_engine_unready_until_something_works
         await engine.transcribe(Source("a"))
 
         assert engine.ready
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(engine.doubted(), 0)
+        doubt = asyncio.ensure_future(engine.doubted())
+        await asyncio.sleep(0)
+        assert doubt.cancel(), "it is in doubt no more"
 
 
 async def test_whoever_leaves_the_line_is_not_decoded():
@@ -178,13 +208,29 @@ async def test_a_departed_stream_is_forgotten_by_the_recognizer():
     assert recognizer.forgotten == ["old"]
 
 
+async def test_a_departed_stream_is_forgotten_though_nobody_asks_for_anything_any_more():
+    class Attentive(LevelRecognizer):
+        def forget(self, stream: str) -> None:
+            loop.call_soon_threadsafe(heard.set_result, stream)
+
+    loop = asyncio.get_running_loop()
+    heard = loop.create_future()
+    async with running(Engine(Attentive(), 8)) as engine, asyncio.timeout(20):
+        await engine.transcribe(Source("old"))
+        engine.forget("old")
+
+        assert await heard == "old"
+
+
 async def test_those_in_line_are_cancelled_when_the_engine_stops():
     recognizer = Gate()
     engine = Engine(recognizer, 8)
+    assert not engine.ready
     async with asyncio.TaskGroup() as group:
         task = group.create_task(engine.run())
         answer = group.create_task(engine.transcribe(Source("a")))
         await recognizer.entered.get()
+        assert engine.ready
         waiting = group.create_task(engine.transcribe(Source("b")))
         await asyncio.sleep(0)
         task.cancel()
@@ -196,19 +242,21 @@ async def test_those_in_line_are_cancelled_when_the_engine_stops():
         assert not engine.ready
 
 
-async def test_the_recognizer_works_on_one_thread_only():
-    threads: set[str] = set()
+async def test_the_recognizer_works_on_one_thread_only_which_ends_with_the_engine():
+    threads: set[threading.Thread] = set()
 
     class Spy(LevelRecognizer):
         def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
-            threads.add(threading.current_thread().name)
+            threads.add(threading.current_thread())
             return super().transcribe(batch)
 
     async with running(Engine(Spy(), 1)) as engine:
         await asyncio.gather(*(engine.transcribe(Source(str(n))) for n in range(10)))
 
-    assert len(threads) == 1
-    assert threads.pop().startswith("recognizer")
+    (thread,) = threads
+    assert thread.name == "recognizer"
+    await asyncio.to_thread(thread.join, 20)
+    assert not thread.is_alive()
 
 
 class Broken(Source):
@@ -417,14 +465,17 @@ async def test_observers_hear_lane_time_and_what_was_due():
     engine = Engine(Doubtful(early=2), 8, observers=(ear,), clock=clock)
     async with running(engine):
         await asyncio.gather(engine.transcribe(early), engine.transcribe(late))
+        await engine.transcribe(Source("recording"), background=True)
 
     assert [(batch.lane, len(batch.hypotheses), batch.seconds) for batch in ear.heard] == [
         (Lane.FAST, 2, 1.0),
         (Lane.SLOW, 1, 1.0),
+        (Lane.BACKGROUND, 1, 1.0),
     ]
     assert ear.heard[0].due == 0.5, "a client ahead of real time can wait"
     assert ear.heard[0].waits[0] == 3.0, "since it was made known: it was due before"
     assert ear.heard[0].waits[1] < 0
+    assert ear.heard[2].due == 0.0, "nobody listens to a recording meanwhile"
 
 
 async def test_an_answer_is_owed_in_line_and_on_the_device_if_it_is_due():
@@ -449,6 +500,24 @@ async def test_an_answer_is_owed_in_line_and_on_the_device_if_it_is_due():
         assert not engine.owing
 
 
+async def test_it_is_known_since_when_somebody_has_waited_and_how_many_batches_were_finished():
+    recognizer, now = Gate(), 0.0
+    async with running(Engine(recognizer, 1, clock=lambda: now)) as engine, asyncio.TaskGroup() as group:
+        assert (engine.waiting_since, engine.batches) == (None, 0)
+        now = 1.0
+        first = group.create_task(engine.transcribe(Source("first")))
+        await recognizer.entered.get()
+        now = 2.0
+        second = group.create_task(engine.transcribe(Source("second")))
+        await asyncio.sleep(0)
+        assert engine.waiting_since == 1.0, "on the device"
+        recognizer.let.release(2)
+        await first
+        assert (engine.waiting_since, engine.batches) == (2.0, 1)
+        await second
+        assert (engine.waiting_since, engine.batches) == (None, 2)
+
+
 async def test_a_batch_takes_no_more_than_its_time_allows():
     recognizer = Gate()
     now = 0.0
@@ -470,6 +539,21 @@ async def test_a_batch_takes_no_more_than_its_time_allows():
 
     assert sizes[0] < 10
     assert engine.idle
+
+
+async def test_how_many_go_together_is_learnt_from_first_attempts_alone():
+    class Slow(Doubtful):
+        def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
+            nonlocal now
+            now += 100.0 if batch[0].attempt else 0.125 * len(batch)
+            return super().transcribe(batch)
+
+    recognizer, now = Slow(a=3), 1000.0
+    async with running(Engine(recognizer, 64, batch_seconds=lambda: 0.7, clock=lambda: now)) as engine:
+        await engine.transcribe(Source("a"))
+        await asyncio.gather(*(engine.transcribe(Source(f"b{number}")) for number in range(12)))
+
+    assert [len(batch) for batch in recognizer.served] == [1, 1, 1, 6, 6]
 
 
 class Fragile(LevelRecognizer):
@@ -524,6 +608,11 @@ async def test_a_stream_that_loses_the_device_again_and_again_is_not_tried_any_m
         assert len(recognizer.served) < MOST_LOST * MOST_CONVICTIONS
         assert await engine.transcribe(Source("a")) is not None
 
+        engine.forget("poison")
+        with pytest.raises(EngineError):
+            await engine.transcribe(Source("poison"))
+        assert recognizer.served[-1] == ["poison"], "nothing is kept of a stream that has ended"
+
 
 async def test_whoever_has_left_meanwhile_is_not_tried_again_after_a_loss():
     class Slow(Gate):
@@ -547,6 +636,25 @@ async def test_whoever_has_left_meanwhile_is_not_tried_again_after_a_loss():
         recognizer.let.release(2)
 
         assert await recognizer.entered.get() == ["a"]
+
+
+async def test_what_was_lost_with_a_device_is_tried_again_once_there_is_another():
+    class Mortal(LevelRecognizer):
+        lives, deaths = False, 0
+
+        def transcribe(self, batch: Sequence[DecodeRequest]) -> list[Hypothesis]:
+            if not self.lives or not self.deaths:
+                self.lives, self.deaths = False, self.deaths + 1
+                raise DeviceLost("it crashed")
+            return super().transcribe(batch)
+
+    async def available() -> None:
+        recognizer.lives = True
+
+    recognizer = Mortal()
+    async with running(Engine(recognizer, 8, available=available)) as engine:
+        assert all(await asyncio.gather(*(engine.transcribe(Source(name)) for name in "ab")))
+    assert recognizer.deaths == 1
 
 
 async def test_the_time_without_a_device_is_no_batchs():
