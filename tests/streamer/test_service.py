@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from model.types import DecodeRequest
 from streamer.recognition.stall import StallDetector
 from streamer.service import Notifier, inherited_sockets
-from tests.streamer.harness import LOCAL, running, until
+from tests.fakes import silence
+from tests.streamer.harness import LOCAL, GatedRecognizer, running, until
 
 
 class Manager:
@@ -119,12 +121,26 @@ async def test_the_daemon_says_when_it_is_ready_and_when_it_stops(manager: Manag
     assert said[-1]["STOPPING"] == "1"
 
 
-async def test_a_daemon_whose_recognizer_is_stuck_is_not_alive() -> None:
-    async with running() as server:
-        assert server.recognition.alive()
-        server.recognition._stalls = StallDetector(lambda: 0.0, lambda: 0, patience_s=-1)
-        assert not server.recognition.alive()
-        await until(lambda: True)
+class Talker:
+    """Asks for something to be recognised."""
+
+    wants_final = False
+    deadline = 0.0
+
+    def next_request(self) -> DecodeRequest:
+        return DecodeRequest("talker", 0, silence(1600))
+
+
+async def test_a_daemon_whose_recognizer_is_stuck_is_not_alive(gated: GatedRecognizer) -> None:
+    async with running(recognizer=gated) as server, asyncio.TaskGroup() as group:
+        server.recognition._stalls._patience_s = 0.0
+        assert server.recognition.alive(), "nobody waits"
+        group.create_task(server.engine.transcribe(Talker()))
+        await until(lambda: not server.recognition.alive())
+        assert not server.recognition.happens()
+
+        gated.gate.set()
+        await until(server.recognition.alive)
 
 
 def test_a_stall_is_waiting_without_progress() -> None:

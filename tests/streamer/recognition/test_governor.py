@@ -50,6 +50,7 @@ def test_an_unloaded_governor_updates_as_often_as_wanted_and_has_room():
 def test_late_answers_stretch_the_interval_and_let_batches_take_longer():
     world = World()
     short = world.governor.batch_seconds
+    assert 0.0 < short < 0.4
     world.work(30, wait=3.0)
 
     assert world.governor.interval == SAMPLE_RATE * 1600 // 1000
@@ -101,6 +102,17 @@ def test_a_crowd_at_an_idle_door_is_let_in_up_to_what_yesterdays_streams_cost():
     world.sessions = 34
     assert world.governor.has_room_for(1)
     world.sessions = 38
+    assert not world.governor.has_room_for(1)
+
+
+def test_a_pause_of_seconds_in_which_nobody_speaks_makes_no_stream_cheap():
+    world = World(sessions=8)
+    world.work(120, wait=0.1, busy=0.8)
+    for _ in range(12):
+        world.now += 1
+        assert world.governor.has_room_for(1)
+
+    world.sessions = 60
     assert not world.governor.has_room_for(1)
 
 

@@ -29,6 +29,7 @@ def test_a_stream_that_is_heard_in_time_is_not_overdue():
     speak_for(pace, clock, 5)
 
     assert not pace.is_overdue(5 * SAMPLE_RATE)
+    assert not pace.is_overdue(6 * SAMPLE_RATE), "before it has come"
 
 
 def test_a_stream_that_waits_too_long_is_overdue_and_is_not_once_it_is_heard():

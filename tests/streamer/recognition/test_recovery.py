@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
+
+import pytest
 
 from model.types import DecodeRequest, Hypothesis, ModelCard
 from streamer.recognition import recovery
@@ -16,6 +18,7 @@ from streamer.recognition.recovery import Recovery
 from streamer.recognition.runner import EngineError
 from streamer.recognition.suspects import MOST_CONVICTIONS, MOST_LOST
 from streamer.recognition.trial import SILENCE, warm_up
+from streamer.worker.causes import Cause, Loss
 from streamer.worker.supervisor import Supervisor
 from tests.fakes import LevelRecognizer
 from tests.virtual_time import run
@@ -25,7 +28,7 @@ class Child:
     """Stands for a supervisor and its child; `away` loses every batch, `failing` raises for streams."""
 
     serving = True
-    on_loss = None
+    on_loss: Callable[[Loss], None] | None = None
 
     def __init__(self) -> None:
         self.away = False
@@ -67,13 +70,14 @@ class Source:
 
 
 @asynccontextmanager
-async def recovering(child: Child) -> AsyncIterator[Engine]:
-    """Run an engine that is warm, and its recovery."""
+async def recovering(child: Child, *, own_process: bool = False) -> AsyncIterator[Engine]:
+    """Run an engine that is warm, and its recovery; with `own_process` nobody can replace the recognizer."""
     engine = Engine(child, 8, make_device=lambda _: RemoteDevice())
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(engine.run())]
         await warm_up(engine)
-        tasks.append(group.create_task(Recovery(engine, cast("Supervisor", child)).run()))
+        supervisor = None if own_process else cast("Supervisor", child)
+        tasks.append(group.create_task(Recovery(engine, supervisor).run()))
         yield engine
         for task in tasks:
             task.cancel()
@@ -96,11 +100,11 @@ def test_a_device_that_was_away_for_minutes_is_found_again_when_it_is_back():
             await asyncio.sleep(recovery.RETRY_S)
             assert not engine.ready
             await asyncio.sleep(2 * MOST_CONVICTIONS * MOST_LOST * recovery.RETRY_S)
-            child.away, child.renewed = False, 0
+            child.away = False
             await asyncio.sleep(2 * recovery.RETRY_S)
 
             assert engine.ready
-            assert not child.renewed, "it is well"
+            assert not child.renewed, "who was lost was replaced, and the next one is well"
 
     run(play())
 
@@ -159,3 +163,49 @@ def test_where_everything_fails_a_lone_streams_failures_are_enough_to_find_out_a
             assert engine.ready
 
     run(play())
+
+
+def test_a_recognizer_in_the_daemons_own_process_that_fails_for_a_while_is_tried_until_it_is_well():
+    async def play() -> None:
+        child = Child()
+        async with recovering(child, own_process=True) as engine:
+            child.failing = {"talker", TRIAL}
+            while engine.ready:
+                await ask(engine, "talker")
+                await asyncio.sleep(0.2)
+            await asyncio.sleep(2 * recovery.RETRY_S)
+            child.failing = set()
+            await asyncio.sleep(2 * recovery.RETRY_S)
+
+            assert engine.ready
+
+    run(play())
+
+
+def test_while_streams_are_answered_nothing_is_tried():
+    async def play() -> None:
+        child = Child()
+        async with recovering(child) as engine:
+            warm = child.asked.count(TRIAL)
+            for _ in range(10):
+                await ask(engine, "talker")
+                await asyncio.sleep(recovery.RETRY_S)
+
+        assert child.asked.count(TRIAL) == warm
+
+    run(play())
+
+
+@pytest.mark.parametrize("cause", [Cause.MEMORY, Cause.CRASHED])
+def test_whatever_the_process_was_lost_for_clients_are_told_and_after_a_lack_of_memory_no_more_come_for_a_while(cause):
+    child, now, told = Child(), 100.0, []
+    mending = Recovery(Engine(child, 8), cast("Supervisor", child), clock=lambda: now)
+    mending.on_restart = told.append
+    assert mending.has_memory
+    assert child.on_loss is not None
+    child.on_loss(Loss(cause, "it is gone"))
+
+    assert told == [recovery.RESTARTED]
+    assert mending.has_memory == (cause is not Cause.MEMORY)
+    now += recovery.MEMORY_PAUSE_S
+    assert mending.has_memory

@@ -8,7 +8,7 @@ from model.types import SAMPLE_RATE
 from streamer.config import SessionConfig
 from streamer.recognition.pace import LATE_S, Pace
 from streamer.recognition.turn import Turn
-from tests.fakes import silence, speak
+from tests.fakes import LevelRecognizer, silence, speak
 from tests.streamer.driver import new_session
 
 INTERVAL = SessionConfig().update_interval_ms * SAMPLE_RATE // 1000
@@ -75,3 +75,18 @@ def test_who_waits_keeps_the_deadline_however_much_audio_comes_meanwhile():
     stream.pace.note_arrival(stream.session.received)
 
     assert stream.turn.deadline == before
+
+
+def test_whether_a_request_will_complete_an_utterance_is_known_before_it_is_made():
+    stream = Stream(0.9)
+    stream.session.receive_eof()
+    expected, asked = [], []
+    while stream.session.wants_decode:
+        expected.append(stream.turn.wants_final)
+        request = stream.turn.next_request()
+        assert request is not None
+        asked.append(request.final)
+        stream.session.receive_hypothesis(LevelRecognizer().answer(request))
+
+    assert expected == asked
+    assert set(asked) == {False, True}
