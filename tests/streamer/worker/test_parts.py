@@ -9,17 +9,15 @@ from math import inf
 import numpy as np
 import pytest
 
+from streamer.config import WorkerConfig
 from streamer.processes.children import environment
 from streamer.worker.backoff import Backoff
 from streamer.worker.block import Block, anonymous_file
 from streamer.worker.causes import Cause, loss_of
 from streamer.worker.errors import FATAL, MOST_LINES, ErrorOutput
-from streamer.worker.halving import BATCHES_UNTIL_MORE, Halving
 from streamer.worker.limits import MOST_LOAD_S, BatchAllowance, Limits, LoadAllowance
 from streamer.worker.trouble import Trouble, trouble_of
 from streamer.worker.vigil import Vigil
-from tests.fakes import LevelRecognizer
-from tests.streamer.worker.processes import request
 
 
 class OutOfMemoryError(RuntimeError):
@@ -34,6 +32,7 @@ class AcceleratorError(RuntimeError):
     ("error", "trouble"),
     [
         (OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB"), Trouble.MEMORY),
+        (OutOfMemoryError("Allocation on device 0 would exceed allowed memory"), Trouble.MEMORY),
         (MemoryError(), Trouble.MEMORY),
         (RuntimeError("could not create a memory object"), Trouble.MEMORY),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), Trouble.MEMORY),
@@ -65,7 +64,7 @@ def test_pauses_grow_to_a_minute_and_begin_anew_after_an_answer():
 
     assert [backoff.pause() for _ in range(11)] == [0, 0, 1, 2, 4, 8, 16, 32, 60, 60, 60]
     backoff.succeed()
-    assert backoff.pause() == 0
+    assert [backoff.pause() for _ in range(3)] == [0, 0, 1]
 
 
 def test_a_batch_is_allowed_what_its_like_have_taken_and_much_more():
@@ -80,6 +79,18 @@ def test_a_batch_is_allowed_what_its_like_have_taken_and_much_more():
     assert allowance.seconds(10) == pytest.approx(40), "the machine may be slow"
     allowance.learn(10, 0.5)
     assert allowance.seconds(10) == pytest.approx(20, rel=0.05), "the slowest fades"
+
+
+@pytest.mark.parametrize(("longest", "usual"), [(120.0, 10.0), (3.0, 3.0)])
+def test_a_batch_of_the_usual_kind_is_given_up_sooner_than_the_longest_that_is_set_allows(longest, usual):
+    limits = Limits.of(WorkerConfig(heartbeat_timeout_s=7.0, batch_timeout_s=longest))
+    allowance = BatchAllowance(limits)
+
+    assert limits.heartbeat_s == 7.0
+    assert allowance.seconds(10) == longest
+    allowance.learn(10, 0.001)
+    assert allowance.seconds(10) == usual
+    assert Vigil(0.0, limits).pause < usual / 5, "looked at several times before it is over"
 
 
 def test_a_load_is_allowed_what_the_ones_before_have_taken_and_more_and_the_first_all_the_time_there_is():
@@ -143,6 +154,19 @@ def test_a_parent_that_stood_still_blames_nobody():
     assert own.verdict(1021.0).cause is Cause.OVERDUE
 
 
+def test_a_parent_that_stood_still_forgives_no_more_than_the_time_in_which_it_did():
+    silent, loading = vigil(), vigil(load_s=20.0)
+    silent.load(100.0)
+    for own in (silent, loading):
+        own.excuse(114.0, 10.0)
+    loading.hear(130.0)
+
+    assert silent.verdict(114.5) is None
+    assert silent.verdict(115.5).cause is Cause.HUNG, "4 s of the silence were before"
+    assert loading.verdict(129.0) is None
+    assert loading.verdict(131.0).cause is Cause.OVERDUE
+
+
 def test_both_sides_of_a_block_see_the_same_samples_and_the_copy_is_ones_own():
     descriptor = anonymous_file(1)
     ours, theirs = Block(descriptor, 1), Block(descriptor, 1)
@@ -154,50 +178,6 @@ def test_both_sides_of_a_block_see_the_same_samples_and_the_copy_is_ones_own():
     ours.put(np.full(8, 9.0, dtype=np.float32))
 
     assert [copy.tolist() for copy in copies] == [one.tolist(), two.tolist()]
-
-
-class Cramped(LevelRecognizer):
-    """Has memory for so many rows."""
-
-    def __init__(self, room: int) -> None:
-        super().__init__()
-        self.room = room
-
-    def transcribe(self, batch):
-        self.batches.append(len(batch))
-        if len(batch) > self.room:
-            raise OutOfMemoryError("CUDA out of memory")
-        return [None] * len(batch)
-
-
-def test_after_a_batch_was_halved_the_next_ones_are_small_at_once_and_grow_again_later():
-    recognizer = Cramped(3)
-    halving = Halving(recognizer)
-    batch = [request()] * 8
-    assert halving.transcribe(batch) == [None] * 8
-    assert recognizer.batches == [8, 4, 2, 2, 2, 2]
-
-    recognizer.batches.clear()
-    recognizer.room = 8
-    for _ in range(BATCHES_UNTIL_MORE // 4):
-        halving.transcribe(batch)
-
-    assert recognizer.batches[:4] == [2, 2, 2, 2]
-    assert recognizer.batches[-2:] == [4, 4]
-
-
-def test_a_single_row_that_does_not_fit_is_an_error():
-    with pytest.raises(OutOfMemoryError):
-        Halving(Cramped(0)).transcribe([request()] * 4)
-
-
-def test_a_recognizer_that_answers_too_few_is_an_error():
-    class Mute(LevelRecognizer):
-        def transcribe(self, batch):
-            return []
-
-    with pytest.raises(RuntimeError, match="answered 0 of 1"):
-        Halving(Mute()).transcribe([request()])
 
 
 async def test_a_flood_on_standard_error_is_shown_in_part_and_last_words_are_kept(caplog):
