@@ -76,8 +76,10 @@ def test_very_late_answers_climb_as_far_as_twice_the_interval_at_once():
     assert play(ladder, [Period(30.0, 1.0)] * LATE_PERIODS)[-1] == 0.8
 
 
-def test_answers_that_stay_late_end_on_the_widest_interval_and_nowhere_else():
+@pytest.mark.parametrize("first", [0.4, 30.0])
+def test_answers_that_stay_late_end_on_the_widest_interval_and_nowhere_else(first):
     ladder = IntervalLadder(RUNGS)
+    play(ladder, [Period(first, 1.0)] * LATE_PERIODS)
     taken = play(ladder, [Period(30.0, 1.0)] * 50)
 
     assert taken[-1] == RUNGS[-1]
@@ -96,7 +98,9 @@ def test_what_is_measured_just_after_a_move_does_not_count():
     ladder = IntervalLadder(RUNGS)
     play(ladder, [Period(0.4, 1.0)] * LATE_PERIODS)
 
-    assert set(play(ladder, [Period(30.0, 1.0)] * SETTLING_PERIODS)) == {0.6}
+    taken = play(ladder, [Period(30.0, 1.0)] * (SETTLING_PERIODS + LATE_PERIODS))
+    assert set(taken[:-1]) == {0.6}
+    assert taken[-1] > 0.6
 
 
 def test_calm_descends_one_rung_at_a_time_to_the_wanted_interval():
@@ -131,6 +135,13 @@ def test_a_device_that_would_be_overloaded_by_the_next_smaller_interval_stays_wh
     assert set(play(ladder, [Period(0.1, 0.95)] * 300)) == {0.8}
 
 
+def test_answers_that_would_come_late_at_the_next_smaller_interval_allow_no_descent_however_idle_the_device():
+    ladder = IntervalLadder(RUNGS)
+    play(ladder, [Period(30.0, 1.0)] * LATE_PERIODS)
+
+    assert set(play(ladder, [Period(0.9 * LATE * 0.8, 0.2)] * 300)) == {0.8}
+
+
 def test_a_load_between_two_rungs_does_not_swing():
     ladder = IntervalLadder(RUNGS)
     taken = loaded(ladder, 0.6, 2000)
@@ -140,6 +151,18 @@ def test_a_load_between_two_rungs_does_not_swing():
     assert set(taken[20:]) <= {0.6, 0.8}
     assert max(pauses) >= MOST_CALM_PERIODS, "a descent that is taken back is tried again later and later"
     assert taken[1000:].count(0.6) < 0.1 * 1000
+
+
+def test_after_the_wanted_interval_was_kept_up_a_few_times_a_descent_is_tried_as_soon_as_at_first():
+    ladder = IntervalLadder(RUNGS)
+    loaded(ladder, 0.6, 2000)
+    for _ in range(6):
+        play(ladder, [*[Period(30.0, 1.0)] * (LATE_PERIODS + SETTLING_PERIODS), *[Period(0.05, 0.1)] * 100])
+        assert ladder.interval == 0.4
+    play(ladder, [Period(0.4, 1.0)] * LATE_PERIODS)
+    taken = play(ladder, [Period(0.05, 0.4 / 0.6)] * (SETTLING_PERIODS + CALM_PERIODS))
+
+    assert (taken[0], taken[-1]) == (0.6, 0.4)
 
 
 @pytest.mark.parametrize("work", [0.1, 0.3, 0.45, 0.7, 1.0, 1.4, 5.0])
