@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import monotonic, thread_time
 
 from model.types import Recognizer
 from streamer.config import Config
 from streamer.metrics import Metrics
-from streamer.recognition.device import DeviceThread, RemoteDevice
+from streamer.recognition.device import Device, DeviceThread, RemoteDevice
 from streamer.recognition.engine import Engine, at_once
 from streamer.recognition.governor import Governor
 from streamer.recognition.recovery import Recovery
@@ -28,14 +29,23 @@ class Recognition:
         metrics: Metrics,
         *,
         sessions: Callable[[], int],
+        clock: Callable[[], float] = monotonic,
+        loop_clock: Callable[[], float] = thread_time,
+        make_device: Callable[[str], Device] = DeviceThread,
     ) -> None:
-        """`sessions` tells how many are open."""
+        """`sessions` tells how many are open; `make_device` makes what a recognizer of this process runs on.
+
+        `clock` gives seconds, `loop_clock` the processor seconds of the event loop's thread.
+        """
+        self._clock = clock
         self.governor = governor = Governor(
             config.session,
             max_load=config.server.max_load,
             sessions=sessions,
             owing=lambda: self.engine.owing,
             taken_in=lambda: metrics.taken_in,
+            clock=clock,
+            loop_clock=loop_clock,
         )
         supervisor = recognizer if isinstance(recognizer, Supervisor) else None
         self.engine = Engine(
@@ -43,15 +53,17 @@ class Recognition:
             config.model.max_batch,
             observers=(metrics, governor),
             batch_seconds=lambda: governor.batch_seconds,
-            make_device=DeviceThread if supervisor is None else lambda _: RemoteDevice(),
+            clock=clock,
+            make_device=make_device if supervisor is None else lambda _: RemoteDevice(),
             available=at_once if supervisor is None else supervisor.available,
         )
-        self.recovery = Recovery(self.engine, supervisor)
+        self.recovery = Recovery(self.engine, supervisor, clock)
         self._stalls = StallDetector(
             lambda: self.engine.waiting_since,
             lambda: self.engine.batches,
             # A supervisor mends what it can first.
             patience_s=PATIENCE_S if supervisor is None else max(PATIENCE_S, 2 * config.worker.batch_timeout_s),
+            clock=clock,
         )
         self.warm = False
         """Whether the model was seen to decode."""
@@ -80,5 +92,5 @@ class Recognition:
 
     async def warm_up(self) -> None:
         """Decode before anybody is let in. Raises EngineError if the model cannot."""
-        self.governor.calibrate(await warm_up(self.engine))
+        self.governor.calibrate(await warm_up(self.engine, self._clock))
         self.warm = True

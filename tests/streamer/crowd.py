@@ -10,14 +10,13 @@ from typing import Any
 
 from model.types import SAMPLE_RATE, DecodeRequest, Recognizer, Samples
 from streamer.commands.local import LocalWire, Pipe
-from streamer.config import EndpointConfig, ServerConfig, SessionConfig
+from streamer.config import Config, EndpointConfig, ServerConfig, SessionConfig
 from streamer.connection.admission import Admission
 from streamer.connection.connection import Connection
 from streamer.core.session import Session
 from streamer.metrics import Metrics
 from streamer.protocols.native import NativeCodec
-from streamer.recognition.engine import Engine
-from streamer.recognition.governor import Governor
+from streamer.recognition.recognition import Recognition
 from tests.fakes import LevelRecognizer, LevelVad
 from tests.streamer.harness import s16
 
@@ -98,23 +97,17 @@ class Crowd:
         self.metrics = Metrics()
         self.device = VirtualDevice(cost)
         self.recognizer = recognizer or LevelRecognizer()
-        self.governor = Governor(
-            self.config,
-            max_load=max_load,
+        self.recognition = Recognition(
+            self.recognizer,
+            Config(session=self.config, server=ServerConfig(max_load=max_load)),
+            self.metrics,
             sessions=lambda: self.admission.count,
-            owing=lambda: self.engine.owing,
             clock=clock,
             loop_clock=lambda: 0.0,
-        )
-        self.engine = Engine(
-            self.recognizer,
-            32,
-            observers=(self.metrics, self.governor),
-            batch_seconds=lambda: self.governor.batch_seconds,
-            clock=clock,
             make_device=lambda _: self.device,
         )
-        self.admission = Admission(max_sessions, lambda: True, self.metrics, self.governor.has_room_for)
+        self.governor, self.engine = self.recognition.governor, self.recognition.engine
+        self.admission = Admission(max_sessions, lambda: True, self.metrics, self.recognition.has_room_for)
 
     async def run(self, clients: Sequence[Client]) -> None:
         """Serve all clients to their ends."""
