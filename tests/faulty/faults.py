@@ -142,6 +142,7 @@ class FaultyRecognizer(FrameRecognizer):
         self._faults = faults
         self._generation = generation
         self._number = 0
+        self._forgotten = 0
         for fault in faults:
             if fault.strikes_start(generation):
                 fault.do()
@@ -159,7 +160,8 @@ class FaultyRecognizer(FrameRecognizer):
 
     def forget(self, stream: str) -> None:
         """Keep nothing: a child lives long."""
+        self._forgotten += 1
 
     def step_counts(self) -> dict[str, int]:
-        """Count batches as if they were steps."""
-        return {"replays": self._number, "captures": 0, "evictions": 0, "unread": 0}
+        """Count batches as if they were steps, and streams that have ended as if graphs were given up with them."""
+        return {"replays": self._number, "captures": 0, "evictions": self._forgotten, "unread": 0}

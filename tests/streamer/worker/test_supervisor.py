@@ -210,6 +210,16 @@ async def test_what_the_child_logs_and_what_its_libraries_print_is_in_the_parent
     assert said["streamer.worker.errors"] == "a library says something"
 
 
+async def test_a_child_is_told_which_streams_have_ended():
+    async with children() as running:
+        for _ in range(2):
+            await running.transcribe([request()])
+            await running.forget("1")
+        await running.transcribe([request()])
+
+        assert running.step_counts()["evictions"] == 2
+
+
 async def test_counts_of_steps_outlive_the_child():
     async with children("kill@3") as running:
         for _ in range(3):
