@@ -70,10 +70,11 @@ def test_late_answers_climb_one_rung_at_a_time_when_they_are_a_little_late():
     assert set(taken[:-1]) <= {0.4}
 
 
-def test_very_late_answers_climb_as_far_as_twice_the_interval_at_once():
+@pytest.mark.parametrize("wait", [0.5, 30.0])
+def test_very_late_answers_climb_at_once_to_where_they_would_not_be_late_and_at_most_to_twice_the_interval(wait):
     ladder = IntervalLadder(RUNGS)
 
-    assert play(ladder, [Period(30.0, 1.0)] * LATE_PERIODS)[-1] == 0.8
+    assert play(ladder, [Period(wait, 1.0)] * LATE_PERIODS)[-1] == 0.8
 
 
 @pytest.mark.parametrize("first", [0.4, 30.0])

@@ -61,6 +61,25 @@ def test_the_first_and_the_last_decode_of_an_utterance_do_not_become_rarer_with_
     assert load.at(3.0) == pytest.approx(0.3 + 0.1)
 
 
+def test_what_is_decoded_at_any_interval_is_never_more_than_what_is_decoded():
+    meter = LoadMeter()
+    meter.tick(0.0, 1, 0.0)
+    meter.add(0.5, Batch(Lane.FAST, (replace(ANSWER, final=True),), 0.2, (0.1,), 1.0))
+    meter.add(0.9, batch(0.3))
+    meter.tick(1.0, 1, 0.0)
+
+    assert (meter.read().busy, meter.read().fixed) == (pytest.approx(0.5), pytest.approx(0.2))
+
+
+def test_a_batch_longer_than_the_window_keeps_the_device_busy_all_of_the_time_and_no_longer():
+    meter = LoadMeter()
+    meter.tick(0.0, 1, 0.0)
+    meter.add(1.0, batch(3 * WINDOW_S))
+    meter.tick(WINDOW_S, 1, 0.0)
+
+    assert meter.read().busy == 1.0
+
+
 def test_streams_of_short_utterances_leave_less_room_than_those_of_long_ones():
     long = replace(CROWDED, load=Load(0.98, 0.2, 40.0, 10.0, fixed=0.2), stretch=4.0)
     short = replace(CROWDED, load=Load(0.98, 0.2, 40.0, 10.0, fixed=0.9), stretch=4.0)

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis
-from streamer.config import Config, ServerConfig, WorkerConfig
+from streamer.config import Config, ModelConfig, ServerConfig, WorkerConfig
 from streamer.metrics import Metrics
 from streamer.recognition.engine import MOST_ATTEMPTS
+from streamer.recognition.health import TRIAL
 from streamer.recognition.recognition import Recognition
 from streamer.recognition.stall import PATIENCE_S
 from tests.fakes import LevelRecognizer, speak
@@ -91,7 +92,10 @@ def play(row_s: float, scene: Callable[[World], Any], **options: Any) -> None:
 
 def test_before_anybody_came_the_warm_up_tells_how_many_there_is_room_for():
     async def scene(world: World) -> None:
-        assert not world.recognition.happens()
+        world.device.cost = lambda batch: 0.025 * sum(len(request.audio) for request in batch) / SAMPLE_RATE
+        await asyncio.sleep(0.0)
+        assert world.recognition.engine.ready
+        assert not world.recognition.happens(), "nobody has seen it decode"
         await world.recognition.warm_up()
         assert world.recognition.happens()
         assert world.recognition.has_room_for(9)
@@ -99,8 +103,11 @@ def test_before_anybody_came_the_warm_up_tells_how_many_there_is_room_for():
         world.sessions = 4
         assert world.recognition.has_room_for(5)
         assert not world.recognition.has_room_for(6)
+        await asyncio.sleep(1.0)
+        assert recognizer.forgotten == [TRIAL]
 
-    play(0.15, scene)  # 0.094 of the widest interval
+    recognizer = LevelRecognizer()
+    play(0.0, scene, recognizer=recognizer)  # a window of 6 s takes 0.15 s, 0.094 of the widest interval
 
 
 def test_without_a_bound_there_is_room_for_all():
@@ -127,14 +134,15 @@ def test_a_device_that_is_behind_stretches_updates_until_nobody_waits_for_it(wai
     play(0.5, scene)
 
 
-def test_batches_are_no_larger_than_fits_into_a_part_of_the_interval():
+@pytest.mark.parametrize(("most", "sizes"), [(32, [1, 8, 8, 4]), (5, [1, 5, 5, 5, 5])])
+def test_batches_are_no_larger_than_is_set_nor_than_fits_into_a_part_of_the_interval(most, sizes):
     async def scene(world: World) -> None:
         await world.ask()
         await world.ask(20)
 
-        assert [len(batch) for batch in world.device.batches] == [1, 8, 8, 4]
+        assert [len(batch) for batch in world.device.batches] == sizes
 
-    play(0.0101, scene)
+    play(0.0101, scene, config=replace(CONFIG, model=ModelConfig(max_batch=most)))
 
 
 @pytest.mark.parametrize(("speed", "room"), [(1.0, False), (50.0, True)])
