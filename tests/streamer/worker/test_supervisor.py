@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -175,6 +176,27 @@ async def test_an_error_of_the_recognizer_comes_back_with_its_story_and_the_chil
         assert "faults.py" in caught.value.__notes__[0]
 
         assert await running.transcribe([request()])
+        assert running.pid == pid
+
+
+async def test_an_answer_that_nobody_waits_for_any_more_is_given_to_nobody_else_and_costs_no_process():
+    async def give_up() -> None:
+        asking = asyncio.ensure_future(running.transcribe([request(1)]))
+        await asyncio.sleep(0)  # sent
+        asking.cancel()
+        await asyncio.wait([asking])
+
+    async with children() as running:
+        pid = running.pid
+        await give_up()
+        (answer,) = await running.transcribe([replace(request(2), start=16_000)])
+        assert (answer.start, text(answer)) == (16_000, " 2.0 2.1 2.2 2.3 2.4")
+
+        await give_up()
+        before = running.silence
+        await until(lambda: running.silence > before + 0.01)
+        await until(lambda: running.silence < before + 0.01)  # a beat, if not the answer itself
+        assert await running.transcribe([request(2)])
         assert running.pid == pid
 
 
