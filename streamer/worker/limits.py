@@ -55,8 +55,8 @@ class BatchAllowance:
         """Return what a batch is given, for its work in seconds of audio (`streamer.recognition.batch.work`)."""
         if self._slowest is None:
             return self._limits.batch_s
-        usual = TIMES_USUAL * self._slowest * work * float(2**self._overdue)
-        return min(max(usual, self._limits.least_batch_s), self._limits.batch_s)
+        usual = max(TIMES_USUAL * self._slowest * work, self._limits.least_batch_s)
+        return min(usual * float(2**self._overdue), self._limits.batch_s)
 
     def learn(self, work: float, seconds: float) -> None:
         """Take note of a batch that was answered."""

@@ -77,6 +77,8 @@ def test_a_batch_is_allowed_what_its_like_have_taken_and_much_more():
     assert allowance.seconds(1000) == 100
     allowance.miss()
     assert allowance.seconds(10) == pytest.approx(40), "the machine may be slow"
+    assert allowance.seconds(0.1) == 2, "for small batches, too"
+    assert allowance.seconds(1000) == 100
     allowance.learn(10, 0.5)
     assert allowance.seconds(10) == pytest.approx(20, rel=0.05), "the slowest fades"
 

@@ -168,6 +168,19 @@ async def test_a_batch_that_takes_far_too_long_is_given_up_although_the_child_li
         assert running.restarts == {Cause.OVERDUE: 1}
 
 
+async def test_after_a_batch_was_given_up_the_next_one_has_twice_the_time():
+    async with children("hang@2", "hang@child>=2", limits=Limits(heartbeat_s=30, least_batch_s=0.5, batch_s=20)) as own:
+        await own.transcribe([request()])
+        allowed = []
+        for _ in range(2):
+            await own.available()
+            with pytest.raises(DeviceLost, match="a batch of 1 took more than") as caught:
+                await own.transcribe([request()])
+            allowed.append(float(str(caught.value).split()[-2]))
+
+    assert allowed[1] == pytest.approx(2 * allowed[0], abs=0.1)
+
+
 async def test_an_error_of_the_recognizer_comes_back_with_its_story_and_the_child_lives():
     async with children("raise@1") as running:
         pid = running.pid
