@@ -98,6 +98,22 @@ async def test_an_idle_child_that_dies_is_replaced_before_anybody_asks():
         assert await running.transcribe([request()])
 
 
+async def test_a_child_gives_signs_of_life_while_it_has_nothing_to_do_and_while_it_decodes():
+    async def beats() -> None:
+        for _ in range(2):
+            before = running.silence
+            while (now := running.silence) >= before:  # a beat has no event
+                before = now
+                await asyncio.sleep(0)
+
+    async with children("hang@1") as running, asyncio.timeout(20):
+        await beats()
+        asking = asyncio.ensure_future(running.transcribe([request()]))
+        await beats()
+        assert not asking.done()
+        asking.cancel()
+
+
 @pytest.mark.parametrize("fault", ["stop@1", "spin:60@1"])
 async def test_a_child_without_a_sign_of_life_is_killed_and_replaced(fault):
     async with children(fault, limits=Limits(heartbeat_s=1.5)) as running:
