@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 
 from streamer.config import JournalConfig
 from streamer.journal.database import PAGE_BYTES, value
-from streamer.journal.writes import Doom, bury, expired, latest, settle
+from streamer.journal.writes import bury, doom, expired, latest, settle
 
 SWEPT = 50
 """Sessions given up at once."""
@@ -67,5 +67,5 @@ class Housekeeping:
         # Of what was heard of this very moment too: after the clock was set back that may be everything.
         old = expired(database, math.inf if excess else now - self._config.retention_s, SWEPT + len(open_sessions))
         for session in [session for session in old if session not in open_sessions][: 1 if excess else SWEPT]:
-            Doom(session).apply(database, now)
+            doom(database, session)
             self.dirty = True

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from streamer.journal.writes import Query, Write
+from streamer.journal.writes import Note, Query
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 class Item:
     """Something to do, and who wants to hear of it; the answer comes on the scribe's thread."""
 
-    work: Write | Query | None
+    work: Note | Query | None
     """A write; a session that is asked for; None to end."""
     answer: Callable[[Any], None]
     """Takes whether the write stands, or the session's Standing or None, or a SilentError."""

@@ -13,7 +13,7 @@ from streamer.journal.database import in_memory, lock
 from streamer.journal.inbox import Item
 from streamer.journal.records import Entry, Standing
 from streamer.journal.scribe import Scribe
-from streamer.journal.writes import Doom, Note, Query, SilentError, Write
+from streamer.journal.writes import Note, Query, SilentError
 
 PATIENCE_S = 1.0
 """Captions wait this long for the disk, then they go on without it."""
@@ -104,11 +104,6 @@ class Journal:
         """Say that a session is not open any more: retention counts from its last note."""
         self._open.discard(session)
 
-    def delete(self, session: str) -> None:
-        """Forget a session: nobody finds it from now on, and its text leaves the file within seconds."""
-        self._open.discard(session)
-        self._scribe.put(Item(Doom(session), lambda _: None))
-
     def close(self) -> None:
         """Write what waits and let go of the file."""
         self._scribe.close()
@@ -126,7 +121,7 @@ class Journal:
         if self._lock is not None:
             self._lock.close()
 
-    def _ask(self, work: Write | Query) -> asyncio.Future[Any]:
+    def _ask(self, work: Note | Query) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
 

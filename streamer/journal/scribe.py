@@ -22,7 +22,7 @@ from streamer.journal.database import corrupt, in_memory, move_aside, open_datab
 from streamer.journal.housekeeping import Housekeeping
 from streamer.journal.inbox import Inbox, Item
 from streamer.journal.records import EntryError, Standing, reach
-from streamer.journal.writes import Doom, Note, Query, SilentError, Write, find, merged
+from streamer.journal.writes import Note, Query, SilentError, find, merged
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +56,8 @@ class Scribe:
         self._now = now
         self._opener = opener
         self._inbox = Inbox(MOST_KEPT)
-        self._kept: deque[Write] = deque()
-        self._refused: list[Write] = []  # by the journal, in the last transaction
+        self._kept: deque[Note] = deque()
+        self._refused: list[Note] = []  # by the journal, in the last transaction
         self._database: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._overflowing = False
@@ -116,8 +116,8 @@ class Scribe:
 
     def _serve(self, items: list[Item]) -> None:
         """Write what is to be written, then answer."""
-        writers = [item for item in items if isinstance(item.work, Note | Doom)]
-        self._kept.extend(item.work for item in writers if isinstance(item.work, Note | Doom))
+        writers = [item for item in items if isinstance(item.work, Note)]
+        self._kept.extend(item.work for item in writers if isinstance(item.work, Note))
         while len(self._kept) > MOST_KEPT:
             self._kept.popleft()
             self._dropped += 1
@@ -175,7 +175,7 @@ class Scribe:
 
     def _find(self, query: Query) -> Standing | SilentError | None:
         """Return how a session stands, with what is not written yet."""
-        notes = [write for write in self._kept if isinstance(write, Note) and write.session == query.session]
+        notes = [write for write in self._kept if write.session == query.session]
         try:
             return merged(find(self._opened(), query), notes)
         except EntryError:

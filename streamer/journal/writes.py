@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import sqlite3
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from streamer.journal.records import Entry, Standing
 
@@ -36,21 +35,6 @@ class Note:
             "INSERT INTO entries (session, number, kind, commit_id, body) VALUES (?, ?, ?, ?, ?)",
             [(self.session, *entry.row()) for entry in self.entries],
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Doom:
-    """A session that is to be forgotten: it is there for nobody from now on, and goes piece by piece."""
-
-    session: str
-
-    def apply(self, database: sqlite3.Connection, now: float) -> None:
-        """Give it up. Raises sqlite3.Error."""
-        del now
-        database.execute("UPDATE sessions SET doomed = 1 WHERE id = ?", (self.session,))
-
-
-Write: TypeAlias = Note | Doom
 
 
 class SilentError(Exception):
@@ -124,6 +108,11 @@ def expired(database: sqlite3.Connection, before: float, limit: int) -> list[str
     """Return sessions last heard of before a time, oldest first. Raises sqlite3.Error."""
     query = "SELECT id FROM sessions WHERE NOT doomed AND seen < ? ORDER BY seen, rowid LIMIT ?"
     return [row[0] for row in database.execute(query, (before, limit))]
+
+
+def doom(database: sqlite3.Connection, session: str) -> None:
+    """Give a session up: it is there for nobody from now on, and goes piece by piece. Raises sqlite3.Error."""
+    database.execute("UPDATE sessions SET doomed = 1 WHERE id = ?", (session,))
 
 
 def bury(database: sqlite3.Connection) -> bool:

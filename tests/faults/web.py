@@ -327,7 +327,7 @@ CASES = (
     Case("G9", "2,000 guessed session names (`--count` for more)", "404 each", guesses, lines=2000, neighbours=4, less="names have 64 random bits, not 128; guesses are not slowed down"),
     Case("G10", "tokens in arguments, variables, open files, core dumps", "nowhere", secrets_inside, alone=True),
     Case("G11", "words of sessions searched for in logs, metrics, files, other clients", "nowhere but at the client, and in the journal if it was asked to", canaries, alone=True),
-    Case("G12", "a session deleted from the journal", "nothing in the files", proved("tests/streamer/journal/test_journal.py::test_a_session_that_is_deleted_leaves_nothing_in_the_files", "tests/streamer/journal/test_journal.py::test_sessions_that_nobody_came_back_to_are_deleted_in_time"), alone=True),
+    Case("G12", "a session forgotten by the journal", "nothing in the files", proved("tests/streamer/journal/test_journal.py::test_a_session_that_is_forgotten_leaves_nothing_in_the_files", "tests/streamer/journal/test_journal.py::test_sessions_that_nobody_came_back_to_are_deleted_in_time"), alone=True),
     Case("G13", "a browser's connection lost, page reloaded, viewer back", "no audio after the last commit is lost; nothing is shown twice", proved(f"{BROWSER}/test_troubles.py::test_a_lost_connection_costs_no_audio_after_the_last_commit", f"{BROWSER}/test_viewing.py::test_a_connection_that_is_lost_comes_back_and_shows_what_was_missed_and_nothing_twice"), alone=True, limit_s=240),
     Case("G14", "a connection outwards from the daemon's network (socket activation, `unshare --net`)", "impossible", no_way_out, alone=True),
 )  # fmt: skip

@@ -24,7 +24,7 @@ from streamer.core.events import Commit, Final, Gap
 from streamer.journal.database import open_database
 from streamer.journal.journal import Journal, hashed
 from streamer.journal.records import LOST, Entry, Standing, Told, after, reach, retold
-from streamer.journal.writes import DOOMED_ROWS, Doom, Note, Query, SilentError, bury, find
+from streamer.journal.writes import DOOMED_ROWS, Note, Query, SilentError, bury, doom, find
 from tests.streamer.harness import until
 
 TOKEN = hashed("secret")
@@ -422,18 +422,20 @@ async def test_what_waits_for_a_disk_that_refuses_is_bounded_and_the_newest_is_k
         assert texts(await journal.find("s")) == [f"w{number}" for number in range(82, 101)]
 
 
-async def test_a_session_that_is_deleted_leaves_nothing_in_the_files(path):
+async def test_a_session_that_is_forgotten_leaves_nothing_in_the_files(path):
+    now = [1000.0]
     canary = "canary-of-a-sentence"
-    async with opened(path) as journal:
+    async with opened(path, retention_s=60, now=lambda: now[0]) as journal:
         for number in range(1, 1200):
             await journal.note(note(number, text=f"{canary} {number}")) if number % 400 == 0 else journal._ask(
                 note(number, text=f"{canary} {number}")
             )
         await journal.note(note(1, "other"))
         assert any(canary.encode() in file.read_bytes() for file in path.parent.iterdir())
-        journal.delete("s")
-        assert await journal.find("s") is None
+        journal.release("s")
+        now[0] += 61
         await swept(journal)
+        assert await journal.find("s") is None
         assert not any(canary.encode() in file.read_bytes() for file in path.parent.iterdir())
         assert texts(await journal.find("other")) == ["w1"]
 
@@ -461,7 +463,7 @@ def buried(path: Path, *notes: Note) -> list[bool]:
     database = open_database(JournalConfig(path))
     for each in notes:
         each.apply(database, 1.0)
-        Doom(each.session).apply(database, 1.0)
+        doom(database, each.session)
     pieces = [bury(database)]
     while pieces[-1]:
         pieces.append(bury(database))
