@@ -77,3 +77,18 @@ def test_audio_that_has_left_the_ring_unsent_is_an_overrun():
     assert outgoing.has_room
     outgoing.begin_anew(20)
     assert outgoing.next == 13, "no further than there is audio"
+
+
+def test_there_is_room_for_a_piece_where_little_waits_to_be_sent_and_it_pushes_nothing_out():
+    outgoing = Outgoing(1, 10, piece=2)
+    outgoing.ring.append(b"012")
+    assert outgoing.has_room
+    outgoing.ring.append(b"3")
+    assert not outgoing.has_room, "two pieces wait"
+    assert all_of(outgoing) == [b"01", b"23"]
+    assert outgoing.has_room
+    outgoing.ring.append(b"45678")
+    assert all_of(outgoing) == [b"45", b"67", b"8"]
+    assert not outgoing.has_room, "nothing is decided yet"
+    outgoing.ring.let_go(1)
+    assert outgoing.has_room

@@ -26,7 +26,6 @@ from clients.errors import ConnectionLost, StreamError, Unreachable
 from clients.patience import LASTING_S, Patience
 from clients.pcm import pcm_s16le
 from clients.prospects import MOST_FAULTS
-from clients.receipts import FORGOTTEN, Receipts
 from clients.received import FromServer
 from clients.resuming import connect_resuming
 from clients.resuming_stream import ResumingStream
@@ -726,65 +725,6 @@ def test_a_ring_holds_the_newest_frames_that_were_not_let_go(size, steps, data):
         assert ring.read(at, most) == everything[at * size : min(at + most, ring.end) * size]
     with pytest.raises(IndexError):
         ring.read(ring.end + 1, 1)
-
-
-@given(st.lists(st.integers(0, 8), max_size=20))
-def test_whatever_is_told_again_every_commit_is_shown_once_and_in_order(returns):
-    told = [messages.Commit(n, 1, f"w{n}", n, n + 0.5) for n in range(1, 30)]
-    receipts, shown = Receipts(SAMPLE_RATE), []
-    at = 0
-    for back in [*returns, 0]:
-        end = min(len(told), at + 3) if back else len(told)
-        shown += itertools.chain(*map(receipts.take, told[max(0, at - back) : end]))
-        at = end
-    assert shown == told
-    assert receipts.covered == round(29.5 * SAMPLE_RATE)
-
-
-def test_another_session_counts_on_from_the_one_before():
-    receipts = Receipts(8_000)
-    receipts.take(messages.Commit(1, 1, "a", 1.0, 2.0))
-    receipts.take(messages.Final(1, "a", 1.0, 2.5, "en"))
-    assert receipts.covered == 16_000
-    assert receipts.lost(16_000, 24_000, "away") == messages.Gap(2.0, 3.0, "away")
-    receipts.begin_anew(24_000)
-    word = messages.Word("b", 0.5, 1.0, 0.9)
-    [fresh] = receipts.take(messages.Commit(1, 1, "b", 0.5, 1.0, [word]))
-    assert fresh == messages.Commit(2, 2, "b", 3.5, 4.0, [messages.Word("b", 3.5, 4.0, 0.9)])
-    assert receipts.have == 1
-    assert receipts.take(messages.Ack(16_000, 12_000)) == []
-    assert receipts.covered == 36_000
-    assert receipts.take(messages.Done(2.0, 1)) == [messages.Done(5.0, 2)]
-
-
-def test_text_that_the_server_does_not_have_any_more_is_a_gap_before_the_commit_that_comes_instead():
-    receipts = Receipts(SAMPLE_RATE)
-    receipts.take(messages.Commit(1, 1, "a", 1.0, 2.0))
-    late = messages.Commit(4, 2, "d", 5.0, 6.0)
-    assert receipts.take(late) == [messages.Gap(2.0, 5.0, FORGOTTEN), late]
-    assert receipts.take(late) == []
-    assert receipts.have == 4
-    assert receipts.take(messages.Gap(2.5, 4.5, "a part of it, told late")) == []
-    assert receipts.take(next_one := messages.Commit(5, 2, "e", 6.0, 7.0)) == [next_one]
-    overlapping = messages.Commit(7, 3, "g", 6.5, 9.5)
-    assert receipts.take(overlapping) == [messages.Gap(7.0, 7.0, FORGOTTEN), overlapping]
-    receipts.begin_anew(20 * SAMPLE_RATE)
-    gap, shown = receipts.take(messages.Commit(2, 1, "i", 1.0, 2.0))
-    assert gap == messages.Gap(20.0, 21.0, FORGOTTEN)
-    assert shown == messages.Commit(9, 4, "i", 21.0, 22.0)
-
-
-def test_text_of_which_the_server_itself_says_that_it_is_lost_is_one_gap():
-    receipts = Receipts(SAMPLE_RATE)
-    receipts.take(messages.Commit(1, 1, "a", 1.0, 2.0))
-    told = [
-        messages.Gap(2.0, 4.0, "lost"),
-        messages.Final(2, "c", 3.0, 4.0, "en"),
-        messages.Commit(4, 3, "d", 5.0, 6.0),
-    ]
-    assert [shown for one in told for shown in receipts.take(one)] == told
-    late = messages.Commit(6, 3, "f", 7.0, 8.0)
-    assert receipts.take(late) == [messages.Gap(6.0, 7.0, FORGOTTEN), late], "that gap was for others"
 
 
 def test_waits_grow_are_spread_and_begin_anew():
