@@ -114,6 +114,12 @@ def test_the_status_names_the_source_and_the_lag():
     assert live_part(captions)[1] == f"{DIM}speech.wav · 1.2 s behind{OFF}"
 
 
+def test_the_source_is_named_before_anything_is_said_in_one_line_however_long_its_name():
+    console = terminal(width=20)
+    with LiveCaptions(console, source="a long name of a recording.wav"):
+        assert screen(console) == ["a long name of a re…"]
+
+
 def test_a_finished_utterance_leaves_the_live_part_and_stays_on_the_screen():
     console = terminal()
     with LiveCaptions(console) as captions:
@@ -242,3 +248,18 @@ def test_json_lines_are_the_messages_of_the_wire():
         {"type": "partial", "utterance": 1, "text": "один", "start": 0.0, "end": 1.0, "lag": 0.5},
         {"type": "done", "audio": 1.0, "commits": 0},
     ]
+
+
+@pytest.mark.parametrize("display", [PlainCaptions, JsonCaptions])
+def test_each_line_goes_out_at_once_captions_to_standard_output_and_notices_to_standard_error(display, monkeypatch):
+    """Both may be pipes, which keep what is not flushed."""
+    said, told = io.BytesIO(), io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(said))
+    monkeypatch.setattr("sys.stderr", io.TextIOWrapper(told))
+    with display() as captions:
+        captions.show(commit("one"))
+        captions.show(final("one"))
+        captions.notice("a microphone was lost")
+
+        assert b"one" in said.getvalue().splitlines()[-1]
+        assert told.getvalue() == b"a microphone was lost\n"
