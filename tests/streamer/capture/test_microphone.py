@@ -25,7 +25,7 @@ from streamer.capture.microphone import (
 )
 from streamer.capture.portaudio import INSTALL, AudioUnavailable
 from streamer.capture.process import RecorderProcess
-from streamer.capture.retries import ABSENT_FIRST_S, ABSENT_LONGEST_S, FIRST_S, LONGEST_S, MOST_BRIEF
+from streamer.capture.retries import ABSENT_FIRST_S, ABSENT_LONGEST_S, FIRST_S, LONGEST_S, MOST_BRIEF, Retries
 from tests.streamer.harness import until
 from tests.virtual_time import run
 
@@ -195,6 +195,14 @@ def test_a_device_that_fails_again_and_again_right_after_it_was_opened_is_tried_
     waits = [round(later - earlier - 3 * BLOCK_S, 6) for earlier, later in pairwise(studio.times)]
     assert waits[:MOST_BRIEF] == pytest.approx([FIRST_S] * MOST_BRIEF)
     assert waits[-1] == pytest.approx(ABSENT_LONGEST_S)
+
+
+def test_a_recording_that_lasted_makes_up_for_the_brief_ones_before_it():
+    retries = Retries()
+    for _ in range(3):
+        for seconds in [1.0] * MOST_BRIEF + [60.0]:
+            retries.recorded(seconds)
+            assert retries.pause() == FIRST_S
 
 
 def wait_for(studio: Studio, seconds: float) -> list[tuple[float, Capture]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,12 +13,12 @@ import numpy as np
 import pytest
 
 from model.types import SAMPLE_RATE
-from streamer.capture import portaudio
+from streamer.capture import portaudio, recorder
 from streamer.capture.__main__ import record
 from streamer.capture.frames import HEADER, Kind, read_header
-from streamer.capture.portaudio import AudioUnavailable, find_input, load_portaudio
+from streamer.capture.portaudio import AudioUnavailable, NotInstalled, find_input, load_portaudio
 from streamer.capture.process import environment
-from streamer.capture.recorder import QUEUE_BLOCKS
+from streamer.capture.recorder import QUEUE_BLOCKS, Recorder
 
 
 class FakePortAudioError(Exception):
@@ -141,11 +142,37 @@ def test_a_device_that_only_knows_48_khz_stereo_is_mixed_down_and_resampled():
     assert np.median(samples(heard)) == 1000
 
 
+@pytest.mark.parametrize(
+    ("rates", "channels", "opened"),
+    [((16_000, 48_000), (1, 2), (16_000, 1)), ((44_100, 48_000), (1, 2), (48_000, 1)), ((48_000,), (2,), (48_000, 2))],
+    ids=["16 kHz mono", "mono", "all channels"],
+)
+def test_a_device_is_opened_as_near_to_16_khz_mono_as_it_can_be(rates, channels, opened):
+    fake = FakePortAudio(blocks(50), rates=rates, channels=channels)
+
+    heard = recorded(fake)
+
+    assert [(one["samplerate"], one["channels"]) for one in fake.opened] == [opened]
+    assert len(samples(heard)) == pytest.approx(SAMPLE_RATE, abs=1000), "a second"
+
+
 def test_two_channels_are_averaged():
     def play(callback, settings):
         callback(np.tile([1000, 3000], settings["blocksize"]).astype("<i2").tobytes(), 320, None, Status())
 
     assert set(samples(recorded(FakePortAudio(play, channels=(2,), rates=(SAMPLE_RATE,))))) == {2000}
+
+
+@pytest.mark.parametrize("level", [32_767, -32_768])
+def test_sound_at_full_scale_does_not_turn_over_when_it_is_resampled(level):
+    def play(callback, settings):
+        blocks(10, 0)(callback, settings)
+        blocks(10, level)(callback, settings)  # the step overshoots
+
+    heard = samples(recorded(FakePortAudio(play, rates=(48_000,)))).astype(int)
+
+    assert level in heard
+    assert (heard * np.sign(level)).min() > -10_000
 
 
 def test_a_device_that_goes_away_is_reported_after_its_last_audio():
@@ -209,17 +236,42 @@ def test_an_overflow_is_taken_to_be_as_long_as_nothing_was_heard():
 
 
 def test_frames_say_when_they_were_recorded_not_when_they_were_read():
+    def play(callback, settings):
+        blocks(2)(callback, settings)
+        Clock.now += 1.0
+        callback(bytes(640), 320, None, Status(input_overflow=True))
+
     pipe = bytearray()
     Clock.now = 100.0
 
-    record(None, pipe.extend, FakePortAudio(blocks(3)), lambda: Clock.now)
+    record(None, pipe.extend, FakePortAudio(play), lambda: Clock.now)
 
     times = []
     while pipe:
         header = read_header(bytes(pipe[: HEADER.size]))
-        times.append(header.time)
+        times.append((header.kind.name, round(header.time, 6)))
         del pipe[: HEADER.size + header.length]
-    assert times == pytest.approx([100.06, 100.02, 100.04, 100.06, 100.06])  # opened, played through, gone
+    heard = [("AUDIO", 100.02), ("AUDIO", 100.04), ("LOST", 101.02), ("AUDIO", 101.04)]
+    assert times == [("OPENED", 101.04), *heard, ("FAILED", 101.04)]  # opened when all was played
+
+
+def test_a_device_that_is_silent_for_a_while_is_heard_on_until_the_reader_has_enough(monkeypatch):
+    class Silent(FakePortAudio):
+        def __enter__(self) -> None:
+            pass
+
+    monkeypatch.setattr(recorder, "PATIENCE_S", 0.001)
+    fake, pipe, asked = Silent(blocks(0)), bytearray(), itertools.count()
+
+    def keep_going() -> bool:
+        number = next(asked)
+        if number == 2:
+            blocks(1)(fake.opened[0]["callback"], fake.opened[0])
+        return number < 5
+
+    Recorder(fake, find_input(fake, None), pipe.extend, lambda: Clock.now).run(keep_going)
+
+    assert [kind for kind, _ in frames(bytes(pipe))] == [Kind.OPENED, Kind.AUDIO]
 
 
 def test_sound_faster_than_real_time_is_no_microphone_and_ends_before_it_fills_the_memory():
@@ -243,7 +295,14 @@ def test_losses_are_counted_in_samples_at_16_khz():
     assert (Kind.LOST, b"320") in heard
 
 
-def test_a_device_that_cannot_be_opened_says_why():
+def refused(_self: FakePortAudio, **settings: Any) -> None:
+    raise FakePortAudioError("Invalid device")
+
+
+@pytest.mark.parametrize("promising", [True, False])
+def test_a_device_that_cannot_be_opened_says_why(monkeypatch, promising):
+    if not promising:
+        monkeypatch.setattr(FakePortAudio, "check_input_settings", refused)
     heard = recorded(FakePortAudio(blocks(0), opening=FakePortAudioError("Device unavailable [PaErrorCode -9985]")))
 
     assert heard == [(Kind.FAILED, b"Built-in Microphone: Device unavailable [PaErrorCode -9985]")]
@@ -268,6 +327,13 @@ def test_a_device_is_found_by_number_or_part_of_its_name(asked, found):
     assert find_input(FakePortAudio(blocks(0)), asked).index == found
 
 
+@pytest.mark.parametrize(("default", "found"), [((2, 0), 2), ((1, 2), 1), ((-1, 2), 1)], ids=str)
+def test_without_a_name_the_default_input_is_taken_or_the_first_there_is(default, found):
+    fake = FakePortAudio(blocks(0), channels=(1,), default=FakeDefault(default))
+
+    assert find_input(fake, None).index == found
+
+
 @pytest.mark.parametrize(("asked", "found"), [("2=Twin", 2), ("1=Twin", 1), ("7=Twin", 1), ("=Twin", 1)])
 def test_of_devices_with_one_name_the_one_with_the_number_is_found_if_it_is_there(monkeypatch, asked, found):
     portaudio = FakePortAudio(blocks(0))
@@ -275,6 +341,16 @@ def test_of_devices_with_one_name_the_one_with_the_number_is_found_if_it_is_ther
     monkeypatch.setattr(portaudio, "query_devices", lambda: twins)
 
     assert find_input(portaudio, asked).index == found
+
+
+@pytest.mark.parametrize("asked", ["card=usb", "=hw:CARD=USB,DEV=0"])
+def test_a_name_may_hold_an_equals_sign_as_those_of_alsa_do(monkeypatch, asked):
+    portaudio = FakePortAudio(blocks(0))
+    cards = zip(("HDMI", "PCH", "USB"), portaudio.query_devices(), strict=True)
+    inputs = [device | {"name": f"hw:CARD={card},DEV=0"} for card, device in cards]
+    monkeypatch.setattr(portaudio, "query_devices", lambda: inputs)
+
+    assert find_input(portaudio, asked).index == 2
 
 
 @pytest.mark.parametrize("asked", ["0", "7", "headset", "=Microphone"])
@@ -306,12 +382,20 @@ def test_devices_that_portaudio_does_not_tell_are_told_to_be_so(monkeypatch, que
     assert reason.startswith(b"PortAudio does not list the devices: 'utf-8' codec can't decode")
 
 
-def test_a_missing_portaudio_library_says_what_to_install(monkeypatch):
+@pytest.mark.parametrize(
+    ("missing", "advice"),
+    [
+        (OSError("PortAudio library not found"), "apt install libportaudio2"),
+        (ImportError("No module named 'sounddevice'"), "pip install sounddevice"),
+    ],
+    ids=["library", "package"],
+)
+def test_what_is_missing_to_record_is_said_with_how_to_install_it(monkeypatch, missing, advice):
     def without(_name):
-        raise OSError("PortAudio library not found")
+        raise missing
 
     monkeypatch.setattr(portaudio, "import_module", without)
 
-    with pytest.raises(AudioUnavailable, match="apt install libportaudio2"):
+    with pytest.raises(NotInstalled, match=advice) as caught:
         load_portaudio()
-    assert recorded(None) == [(Kind.UNAVAILABLE, portaudio.INSTALL.encode())]
+    assert recorded(None) == [(Kind.UNAVAILABLE, str(caught.value).encode())]
