@@ -9,18 +9,21 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import soxr
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
+from websockets.exceptions import ConnectionClosedError
+from websockets.frames import Close as CloseFrame
 
-from clients.address import stream_url
-from clients.connection import Stream, connect
+from clients.address import is_loopback, stream_url
+from clients.connection import BROKEN, Stream, _options, connect
 from clients.errors import ConnectionLost, StreamError, Unreachable
 from clients.pcm import pcm_s16le
 from clients.received import FromServer
-from model.types import SAMPLE_RATE, Samples
+from model.types import SAMPLE_RATE, Samples, Task
 from streamer.config import Config, ServerConfig, SessionConfig
 from streamer.core.audio import Encoding
 from streamer.protocols import messages
@@ -198,6 +201,22 @@ def test_an_address_is_completed(given, meant):
     assert stream_url(given) == meant
 
 
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        ("ws://127.0.0.1:8765/v1/stream", True),
+        ("ws://[::1]:8765", True),
+        ("wss://localhost:8765", True),
+        ("ws://192.168.1.2:8765", False),
+        ("ws://127.0.0.1.example.org", False),
+        ("ws:///v1/stream", False),
+    ],
+)
+def test_this_machine_s_own_address_is_known_as_such_for_no_proxy_knows_it(url, own):
+    assert is_loopback(url) is own
+    assert (_options(url, None).get("proxy", "the system's") is None) is own
+
+
 async def test_a_client_that_is_faster_than_recognition_has_to_wait_and_loses_nothing():
     hold = asyncio.Event()
 
@@ -257,6 +276,64 @@ READY = json.dumps({"type": "ready", "session": "s", "model": "m", "sample_rate"
 
 async def drain(stream: Stream) -> list[Any]:
     return [message async for message in stream]
+
+
+GIVEN = messages.Start(
+    48_000, Encoding.MULAW, 2, "de", Task.TRANSLATE, "Namen", partials=False, words=False, languages=["de", "en"],
+    hotwords=["Boro"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("start", [messages.Start(), GIVEN], ids=["nothing", "everything"])
+async def test_a_stream_asks_for_what_is_given_and_where_nothing_is_for_what_the_protocol_has(start):
+    heard = []
+
+    async def listen(socket: ServerConnection) -> None:
+        heard.append(msgspec.json.decode(await socket.recv(), type=messages.Start))
+        await socket.send(READY)
+
+    fields = {name: getattr(start, name) for name in start.__struct_fields__ if not name.startswith("resum")}
+    given = {} if start == messages.Start() else fields | {"encoding": Encoding(start.encoding)}
+    async with misbehaving(listen) as address, connect(address, **given):
+        pass
+
+    assert heard == [start]
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (ConnectionClosedError(CloseFrame(1012, "restarting"), None), 1012),
+        (ConnectionClosedError(None, None), BROKEN),
+        (ConnectionLost("broke"), BROKEN),
+    ],
+    ids=["closed", "without a word", "broke"],
+)
+async def test_after_done_the_close_code_says_how_the_connection_ended(end, code):
+    class Ended:
+        last = iter(["whatever is said after done", end])
+
+        async def recv(self) -> str:
+            if isinstance(said := next(self.last), Exception):
+                raise said
+            return said
+
+    ready = messages.Ready("s", "m", SAMPLE_RATE)
+    assert await Stream(Ended(), Encoding.PCM_S16LE, ready).close_code() == code
+
+
+async def test_a_refusal_is_told_with_its_status_and_in_its_own_words():
+    async def never(socket: ServerConnection) -> None:
+        pytest.fail("it was refused")
+
+    def refuse(socket: ServerConnection, request: Any) -> Any:
+        return socket.respond(502, "nobody is behind this proxy")
+
+    async with serve_websocket(never, "127.0.0.1", 0, process_request=refuse) as server:
+        with pytest.raises(Unreachable, match="answered 502: nobody is behind this proxy") as caught:
+            async with connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"):
+                pass
+    assert caught.value.status == 502
 
 
 async def test_a_connection_that_ends_without_done_is_lost():
@@ -343,3 +420,8 @@ def test_sixteen_bit_samples_come_back_unchanged():
     values = np.arange(-32_768, 32_768, dtype="<i2")
 
     assert np.array_equal(np.frombuffer(pcm_s16le(values.astype(np.float32) / 32_768), "<i2"), values)
+
+
+def test_samples_beyond_full_scale_are_as_loud_as_can_be():
+    loud = np.array([1.0, 1.5, -1.0, -1.5], dtype=np.float32)
+    assert np.frombuffer(pcm_s16le(loud), "<i2").tolist() == [32_767, 32_767, -32_768, -32_768]

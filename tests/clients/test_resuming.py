@@ -623,6 +623,16 @@ async def test_a_server_that_lets_nothing_be_resumed_may_be_behind_with_pongs(mo
     shown.check()
 
 
+async def test_a_live_source_leaves_a_server_that_answers_no_pings_although_nothing_can_be_resumed(monkeypatch):
+    monkeypatch.setattr(resuming, "HEARTBEAT_S", 0.02)
+    config = ServerConfig(port=0, resume_s=0)
+    async with running(config) as server, proxied(server.port) as proxy, opened(proxy, Shown(), live=True) as stream:
+        proxy.hold()
+        async with asyncio.timeout(30):
+            with pytest.raises(ConnectionLost):
+                await show(stream, Shown())
+
+
 async def test_a_server_that_is_not_there_at_first_is_unreachable_and_one_that_stays_away_is_given_up():
     shown = Shown()
     async with proxied(0) as proxy:
