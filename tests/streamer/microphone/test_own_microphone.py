@@ -6,10 +6,12 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry
 from websockets.asyncio.client import connect
 
 from model.types import SAMPLE_RATE, Task
@@ -17,10 +19,11 @@ from streamer.capture.microphone import Capture, Captured, DeviceLost, DeviceOpe
 from streamer.config import Config, ConfigError, MicrophoneConfig, ServerConfig
 from streamer.core.events import Done, Event, Final, Gap, SpeechStarted, Warned
 from streamer.microphone import own_microphone
-from streamer.microphone.own_microphone import NAME
+from streamer.microphone.own_microphone import LONGEST_AGAIN_S, NAME, OwnMicrophone, check_wishes, wishes
 from streamer.server import Server
 from tests.fakes import LevelRecognizer, LevelVad, silence, speak
 from tests.streamer.harness import converse, get, metric, running, sentence, until, until_heard
+from tests.virtual_time import run
 
 OPENED = DeviceOpened("a microphone")
 
@@ -100,7 +103,7 @@ async def test_what_the_microphone_hears_is_a_session_from_the_start(tale):
         assert await metric(server, "streamer_sessions") == 1
         assert await metric(server, "streamer_finals_total") == 1
     assert [final.text for final in tale.of(Final)] == ["w1 w2 w3"]
-    assert script.closed == 1
+    assert (script.devices, script.closed) == ([None], 1), "the default, once"
 
 
 async def test_it_is_never_ended_by_silence_on_the_wire(tale):
@@ -157,6 +160,15 @@ async def test_audio_that_nobody_took_is_a_gap(tale):
     start = len(sentence(1))
     assert tale.of(Gap) == [Gap(start, start + 4800, "sound was not taken in time")]
     assert [final.text for final in tale.of(Final)] == ["w1", "w2"]
+
+
+async def test_that_audio_was_lost_is_logged_once_until_the_device_is_opened_again(caplog):
+    script = Script()
+    async with daemon(script):
+        script.play(OPENED, Overflowed(4800), Overflowed(320), OPENED, Overflowed(1600))
+        await until(script.queue.empty)
+
+    assert [record.lost_s for record in caplog.records if hasattr(record, "lost_s")] == [0.3, 0.1]
 
 
 async def test_the_daemon_is_ready_without_a_device_and_says_so_once(tale, caplog):
@@ -217,6 +229,39 @@ async def test_a_session_that_fails_is_followed_by_another(tale, caplog, monkeyp
     assert "another follows" in caplog.text
 
 
+def test_sessions_that_fail_one_after_the_other_follow_less_and_less_often_until_one_lasts():
+    lengths = [0.0] * 7 + [2 * LONGEST_AGAIN_S, 0.0]
+
+    async def fail() -> list[float]:
+        admission, pauses, ended = SimpleNamespace(draining=False), [], None
+        microphone = OwnMicrophone(
+            config=MicrophoneConfig(), admission=admission, connect=None, registry=CollectorRegistry()
+        )
+
+        async def session() -> None:
+            nonlocal ended
+            clock = asyncio.get_running_loop().time
+            pauses.append(0.0 if ended is None else clock() - ended)
+            await asyncio.sleep(lengths[len(pauses) - 1])
+            ended, admission.draining = clock(), len(pauses) == len(lengths)
+
+        microphone._run_session = session
+        await microphone.run()
+        return pauses
+
+    assert run(fail()) == pytest.approx([0, 1, 2, 4, 8, 16, 30, 30, 1])
+
+
+async def test_a_device_that_is_not_there_is_waited_for_by_default():
+    async def start(_device: str | None) -> None:
+        raise OSError("no process to be had")
+
+    source = own_microphone.default_source(None)
+    source._start = start
+    async with aclosing(source.capture()) as captures:
+        assert isinstance(await anext(captures), DeviceLost)
+
+
 async def test_a_microphone_that_fails_costs_others_nothing(monkeypatch):
     monkeypatch.setattr(own_microphone, "AGAIN_S", 30)
     script = Script()
@@ -257,3 +302,13 @@ def test_what_the_model_does_not_have_is_the_operator_s_to_mend(settings, compla
 
     with pytest.raises(ConfigError, match=complaint):
         Server(config, LevelRecognizer(), {}, lambda _: LevelVad())
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"language": "de"}, {"languages": ("de",)}, {"language": "de", "languages": ("en", "de")}], ids=str
+)
+def test_what_the_model_has_may_be_set_or_left_open(settings):
+    config = MicrophoneConfig(enabled=True, **settings)
+    check_wishes(config, LevelRecognizer().card)
+
+    assert wishes(config).language == settings.get("language")
