@@ -142,6 +142,30 @@ async def test_a_half_closed_connection_is_a_lost_one():
     shown.check()
 
 
+async def test_audio_of_several_channels_goes_on_where_it_was_cut():
+    shown = Shown()
+    stereo = pcm_s16le(np.repeat(SPEECH, 2))
+    async with running() as server, proxied(server.port) as proxy, opened(proxy, shown, channels=2) as stream:
+        reading = asyncio.ensure_future(show(stream, shown))
+        await stream.send_audio(stereo[: len(stereo) // 2])
+        await until(lambda: bool(shown.commits))
+        proxy.reset()
+        await stream.send_audio(stereo[len(stereo) // 2 :])
+        await stream.stop()
+        await reading
+    shown.check()
+    assert len(shown.notices) == 2
+
+
+async def test_no_audio_at_all_is_a_sign_of_life_and_audio_needs_none_beside_it():
+    ready = messages.Ready("s", "m", SAMPLE_RATE, resume_token="t", epoch="e")
+    stream = ResumingStream(messages.Start(), ready, live=False, notice=print, give_up_s=None, attempt_s=1.0)
+    await stream.send_audio(b"")
+    assert [stream._outgoing.take(None) for _ in range(2)] == [b"", None]
+    await stream.send_audio(b"ab")
+    assert [stream._outgoing.take(None) for _ in range(2)] == [b"ab", None]
+
+
 async def test_a_server_that_does_not_answer_pings_is_left(monkeypatch):
     monkeypatch.setattr(resuming, "HEARTBEAT_S", 0.05)
     shown = Shown()

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -312,3 +313,9 @@ def test_what_the_model_has_may_be_set_or_left_open(settings):
     check_wishes(config, LevelRecognizer().card)
 
     assert wishes(config).language == settings.get("language")
+
+
+def test_a_task_that_the_model_was_not_made_for_cannot_be_set():
+    card = replace(LevelRecognizer().card, tasks=(Task.TRANSCRIBE,))
+    with pytest.raises(ConfigError, match=r"microphone\.task must be one of transcribe, got translate"):
+        check_wishes(MicrophoneConfig(enabled=True, task=Task.TRANSLATE), card)
