@@ -21,6 +21,7 @@ class Parser(asyncio.Protocol):
         self.transport: Any = None
         self.heard: list[bytes] = []
         self.lost = False
+        self.may_write = True
         self.on_data = lambda: None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -32,6 +33,14 @@ class Parser(asyncio.Protocol):
         assert not self.lost
         self.heard.append(data)
         self.on_data()
+
+    def pause_writing(self) -> None:
+        """Write no more."""
+        self.may_write = False
+
+    def resume_writing(self) -> None:
+        """Write on."""
+        self.may_write = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Hear of the end."""
@@ -53,10 +62,12 @@ class Transport:
 
     def pause_reading(self) -> None:
         """Read no further."""
+        assert not self.closing
         self.reading = False
 
     def resume_reading(self) -> None:
         """Read on."""
+        assert not self.closing, "under TLS what is gone cannot even be told"
         self.reading = True
 
     def is_closing(self) -> bool:
@@ -113,11 +124,14 @@ async def test_what_is_cheap_is_parsed_at_once(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.usefixtures("dear")
 async def test_an_upload_is_not_cut() -> None:
     stile, parser, transport = make()
+    assert transport.max_size == READ_BYTES
     stile.expect(len(DATA))
     stile.data_received(DATA)
 
     assert parser.heard == [DATA]
     assert transport.max_size > READ_BYTES
+    stile.expect(0)
+    assert transport.max_size == READ_BYTES, "what follows may be dear"
 
 
 @pytest.mark.usefixtures("dear")
@@ -135,6 +149,14 @@ async def test_a_parser_that_wants_no_more_is_given_no_more_until_it_does() -> N
     assert not transport.reading
 
 
+async def test_a_parser_whose_client_did_not_read_writes_on_when_it_does() -> None:
+    stile, parser, _ = make()
+    stile.pause_writing()
+    assert not parser.may_write
+    stile.resume_writing()
+    assert parser.may_write
+
+
 @pytest.mark.usefixtures("dear")
 async def test_what_came_before_the_client_left_is_heard_before_that_it_left() -> None:
     stile, parser, transport = make()
@@ -148,6 +170,8 @@ async def test_what_came_before_the_client_left_is_heard_before_that_it_left() -
 
     assert parser.text == DATA
     assert stile.is_closing()
+    stile.lingers_s = 60.0
+    stile.close()
 
 
 @pytest.mark.usefixtures("dear")
@@ -181,5 +205,20 @@ async def test_a_parser_that_fails_hears_no_more() -> None:
     with pytest.raises(LookupError):
         stile.data_received(DATA)
     await asyncio.sleep(0)
+    stile.connection_lost(None)
 
     assert len(parser.heard) == 1
+    assert parser.lost
+
+
+@pytest.mark.usefixtures("dear")
+async def test_what_follows_a_request_for_another_protocol_before_its_answer_is_heard_by_nobody() -> None:
+    stile, parser, _ = make()
+    other = Parser()
+    parser.on_data = lambda: stile.set_protocol(other)
+    stile.data_received(DATA)
+    await asyncio.sleep(0)
+    assert (len(parser.heard), other.heard) == (1, [])
+
+    stile.data_received(b"an answered client")
+    assert (len(parser.heard), other.text) == (1, b"an answered client")
