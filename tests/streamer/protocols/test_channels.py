@@ -151,7 +151,22 @@ async def test_a_channel_that_fails_ends_the_others() -> None:
         await waiting
     with pytest.raises(Disconnected):
         await second.send("unheard")
+    await second.close(1000)
     assert script.closed == [(1011, "failed")]
+
+
+async def test_channels_are_over_when_their_sessions_are_though_the_client_does_not_leave() -> None:
+    class Staying(Script):
+        async def receive(self) -> Message:
+            return await asyncio.Event().wait() or ""
+
+    class Over:
+        async def run(self) -> None:
+            await asyncio.sleep(0)
+
+    over: list[Any] = [Over(), Over()]
+    async with asyncio.timeout(5):
+        await Channels(Staying(), 2).run(over)
 
 
 async def test_a_channel_that_finds_the_client_gone_lets_the_others_know() -> None:
