@@ -8,6 +8,7 @@ from streamer.core.commands import ErrorCode
 from streamer.metrics import Metrics
 from streamer.recognition.batch import Batch
 from streamer.recognition.lanes import Lane
+from streamer.recognition.load import OPENING_S
 
 WORD = Word(" one", 0, 8000, 0.9)
 
@@ -102,3 +103,12 @@ def test_errors_and_refusals_are_counted_by_their_code() -> None:
     counted = values(metrics)
     assert counted["streamer_errors_total code=bad_samples"] == 1
     assert counted["streamer_refusals_total reason=busy"] == 1
+
+
+def test_what_is_taken_in_is_audio_and_whoever_came_let_in_or_refused() -> None:
+    metrics = Metrics()
+    metrics.heard(8000)
+    metrics.came()
+    metrics.refusal(ErrorCode.BUSY)
+
+    assert metrics.taken_in == 0.5 + 2 * OPENING_S

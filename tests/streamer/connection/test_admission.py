@@ -10,6 +10,7 @@ import pytest
 from streamer.connection.admission import CUT_S, Admission
 from streamer.connection.connection import Connection
 from streamer.metrics import Metrics
+from streamer.recognition.load import OPENING_S
 from tests.virtual_time import run
 
 
@@ -64,3 +65,11 @@ def test_a_session_that_does_not_end_keeps_no_daemon_from_ending(asked: str, cap
     assert sorted(done) == ["cut", "drain", "drop"]
     assert not left
     assert "stuck are dropped" in caplog.text
+
+
+def test_whoever_is_let_in_has_cost_what_letting_in_costs_though_nothing_may_come_of_it() -> None:
+    metrics = Metrics()
+    with Admission(10, lambda: True, metrics).admitted(cast(Connection, Stuck())):
+        pass
+
+    assert metrics.taken_in == OPENING_S
