@@ -325,6 +325,22 @@ async def test_more_pings_and_pongs_than_anybody_needs_end_the_connection(opcode
     await beside_a_good_client(trouble)
 
 
+async def test_a_client_that_pings_once_in_a_while_is_kept_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket_protocol, "MAX_CONTROLS", 1)
+    async with running() as server, connected(server, ping_interval=None) as client:
+        (protocol,) = server._listener.server_state.connections
+        for _ in range(3):
+            await (await client.ping())
+            protocol._second -= 1  # the time that passes
+
+
+async def test_a_message_in_fragments_is_heard_whole() -> None:
+    start = json.dumps(START)
+    async with running() as server, connected(server) as client:
+        await client.send([start[:5], start[5:10], start[10:]])
+        await until_heard(client, "ready")
+
+
 async def test_a_ping_behind_what_ended_the_connection_is_no_error_in_the_log(caplog) -> None:
     async with running() as server, connected(server) as client:
         heard = await raw(client, frame(Opcode.TEXT, b"\xff") + frame(Opcode.PING, b""))
