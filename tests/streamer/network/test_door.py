@@ -121,6 +121,17 @@ def test_descriptors_are_kept_for_the_rest_of_the_process(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 4096))
 
     assert (descriptors_for(100), descriptors_for(5000)) == (100, 1024 - RESERVED)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 100))
+    assert descriptors_for(5000) == 50, "where there are few, half"
+
+
+def test_where_open_files_have_no_limit_all_fit_and_none_is_set(monkeypatch, caplog):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    limits = []
+    monkeypatch.setattr(resource, "setrlimit", lambda _, new: limits.append(new))
+
+    raise_descriptors(Config(server=ServerConfig(max_connections=9000)))
+    assert (descriptors_for(9000), limits, caplog.records) == (9000, [], [])
 
 
 def test_the_soft_limit_is_raised_as_far_as_needed_and_allowed(monkeypatch, caplog):
