@@ -308,6 +308,17 @@ async def test_a_program_that_is_not_there_is_an_error_at_the_start():
     assert isinstance(caught.value.exceptions[0], FileNotFoundError)
 
 
+async def test_a_program_that_is_not_there_for_a_while_is_tried_until_it_is():
+    async with children() as running:
+        program, running._command = running._command, ["/nowhere/python"]
+        os.kill(running.pid, signal.SIGKILL)
+        await until(lambda: running.restarts[Cause.REFUSED] > 1)
+        assert not running.serving
+        running._command = program
+
+        assert await ask(running, request())
+
+
 async def test_a_program_that_talks_nonsense_is_killed():
     nonsense = r"import os, sys, time; os.write(int(sys.argv[-4]), b'\0\0\0\3abc'); time.sleep(100)"
     program = [sys.executable, "-c", nonsense]
