@@ -61,8 +61,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         uvicorn would take that for a fault of the application, and log it.
         """
         await super().send(message)
-        refused = message["type"] == "websocket.http.response.body" and not message.get("more_body", False)
-        if refused or self.transport.is_closing():
+        if self.transport.is_closing():
             self.handshake_complete = True
 
     def handle_connect(self, event: Request) -> None:
