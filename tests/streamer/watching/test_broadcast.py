@@ -113,13 +113,14 @@ async def test_a_viewer_that_has_left_is_held_no_more():
 async def test_a_session_longer_than_the_bound_loses_its_start_and_says_so():
     said, everything = broadcast(max_bytes=2_000), broadcast()
     for number in range(1, 101):
-        said.publish(commit(number, " a word of some length."))
-        everything.publish(commit(number, " a word of some length."))
+        spoken = commit(number, f" a word of some length{'h' * (number % 3)}.")
+        said.publish(spoken)
+        everything.publish(spoken)
         captions = everything.captions.after(0)
         assert said.captions.after(0) == [caption for caption in captions if caption.commit > said.lines.gone]
     found = json.loads("".join(whole(said)))
 
-    assert sum(len(line.message) for line in said.lines.after(0)) <= 2_000
+    assert said._bytes == sum(len(line.message) for line in said.lines.after(0)) <= 2_000
     assert found["omitted"] == 100 - len(found["commits"]) > 50
     assert found["commits"][0]["id"] == found["omitted"] + 1
     assert found["commits"][-1]["id"] == 100
@@ -252,6 +253,30 @@ def test_what_goes_before_a_session_keeps_the_bound_of_it():
 
     assert (said.lines.gone, said.lines.last) == (2, 4)
     assert said._bytes == sum(len(line.message) for line in said.lines.after(0))
+
+
+def test_cues_that_what_was_said_before_has_lost_count_all_the_same():
+    past, said = broadcast(2 * len(one_line()) + 10), broadcast(commits=5)
+    for number in range(1, 6):
+        past.publish(commit(number, utterance=number))
+    past.finish_cue()
+    said.publish(commit(6, utterance=6))
+    said.finish_cue()
+    said.precede(past)
+
+    assert said.captions.gone == 3
+    assert [caption.number for caption in said.captions.after(0)] == [4, 5, 6]
+
+
+@pytest.mark.parametrize(("now", "language"), [(None, "fi"), ("en", "en")])
+def test_the_language_of_what_was_said_before_holds_until_another_is_known(now, language):
+    past, said = broadcast(), broadcast(commits=1)
+    past.publish(commit(1))
+    past.publish(Final(1, " word", 0, SAMPLE_RATE, "fi"))
+    said.language = now
+    said.precede(past)
+
+    assert said.language == language
 
 
 def one_line() -> str:

@@ -178,11 +178,24 @@ async def test_of_several_viewers_the_first_asks_and_all_are_shown_the_same(tmp_
     assert all(earlier[1] == later[0] for earlier, later in pairwise(sorted(asked)))
 
 
-async def test_what_a_journal_cannot_say_is_counted_as_omitted_and_the_session_is_shown(tmp_path, monkeypatch, caplog):
-    async def silent(*_: Any) -> Any:
-        raise SilentError("the disk does not answer")
+async def fails(*_: Any) -> Any:
+    raise SilentError("the disk does not answer")
 
-    monkeypatch.setattr(Journal, "read", silent)
+
+async def hangs(*_: Any) -> Any:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("read", "why"),
+    [(fails, "the disk does not answer"), (hangs, "no answer in 0.01 s")],
+    ids=["fails", "hangs"],
+)
+async def test_what_a_journal_cannot_say_is_counted_as_omitted_and_the_session_is_shown(
+    tmp_path, monkeypatch, caplog, read, why
+):
+    monkeypatch.setattr(Journal, "read", read)
+    monkeypatch.setattr("streamer.watching.past.PATIENCE_S", 0.01)
     async with resumed(journalled(tmp_path)) as (server, client, session):
         with caplog.at_level(logging.WARNING, "streamer.watching.past"):
             first, again = await opening(server, session), await opening(server, session)
@@ -191,7 +204,7 @@ async def test_what_a_journal_cannot_say_is_counted_as_omitted_and_the_session_i
     assert [commit["id"] for commit in first["commits"]] == list(range(first["omitted"] + 1, client.have + 1))
     assert 0 < first["omitted"] < client.have
     assert [record.getMessage() for record in caplog.records] == [
-        "not all that the session said before it was resumed can be shown: the disk does not answer"
+        f"not all that the session said before it was resumed can be shown: {why}"
     ]
 
 
