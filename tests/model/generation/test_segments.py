@@ -40,7 +40,8 @@ def test_segments_and_advance_are_the_reference_s(clock, timed):
             tokens, "result", clock, seek=seek, frames=frames, prompt_length=prompt_length, times=times
         )
 
-        segments, advance = Window(tokens, "result", prompt_length, seek, frames, times).split(clock)
+        chances = torch.arange(len(tokens) + 2) if timed else None  # one for each token, and two more
+        segments, advance = Window(tokens, "result", prompt_length, seek, frames, times, chances).split(clock)
 
         assert advance == int(expected_advance), tokens
         assert len(segments) == len(expected), tokens
@@ -49,7 +50,10 @@ def test_segments_and_advance_are_the_reference_s(clock, timed):
             assert (found["start"].dtype, found["tokens"].tolist()) == (torch.float64, wanted["tokens"].tolist())
             if timed:
                 assert torch.equal(found["token_timestamps"], wanted["token_timestamps"])
+                places = range(*(place - prompt_length for place in found["idxs"]))
+                assert found["token_log_probabilities"].tolist() == list(places)
             else:
+                assert "token_log_probabilities" not in found
                 assert found["result"] == "result"
                 assert "token_timestamps" not in found
 

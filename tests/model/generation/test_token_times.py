@@ -73,11 +73,14 @@ def test_times_follow_the_beam_of_each_step(prompt_length):
     assert (found - expected).abs().max() < FRAME
 
 
-def test_no_audio_gives_no_times():
-    found = token_times(recorded_attention(attentions(2, 1, 4), ALIGNMENT, 1), 1, [120, 0])
+@pytest.mark.parametrize("silent", [0, 1])
+def test_no_audio_gives_no_times_and_takes_none_of_another_recording(silent):
+    frames = [120, 120]
+    frames[silent] = 0
+    found = token_times(recorded_attention(attentions(2, 1, 4), ALIGNMENT, 1), 1, frames)
 
-    assert found[0].any()
-    assert not found[1].any()
+    assert not found[silent].any()
+    assert found[1 - silent].any()
 
 
 @pytest.mark.parametrize("width", [1, 3, 5, 7, 9, 21])
