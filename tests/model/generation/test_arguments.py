@@ -50,18 +50,24 @@ def test_refuses_what_the_reference_refuses(fields, features, arguments, match):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "match"),
+    ("fields", "arguments", "match"),
     [
-        ({"synced_gpus": True}, "synced_gpus"),
-        ({"no_speech_threshold": 0.5}, "logprob_threshold"),
-        ({"temperature": ()}, "at least one"),
-        ({"prompt_ids": torch.tensor([[PREVIOUS, 4]])}, "shape"),
-        ({"decoder_input_ids": torch.tensor([[SOT]]), "assistant_model": "a network"}, "prompt_ids"),
+        ({}, {"synced_gpus": True}, "synced_gpus"),
+        ({}, {"no_speech_threshold": 0.5}, "logprob_threshold"),
+        (
+            {"no_timestamps_token_id": None}, {"no_speech_threshold": 0.5, "logprob_threshold": -1.0},
+            "no_timestamps_token_id",
+        ),
+        ({"task_to_id": {"transcribe": TRANSCRIBE}}, {"task": "translate"}, "'translate' .* one of transcribe$"),
+        ({}, {"temperature": ()}, "at least one"),
+        ({}, {"prompt_ids": torch.tensor([[PREVIOUS, 4]])}, "shape"),
+        ({}, {"prompt_ids": torch.tensor([])}, "shape"),
+        ({}, {"decoder_input_ids": torch.tensor([[SOT]]), "assistant_model": "a network"}, "prompt_ids"),
     ],
     ids=str,
-)
-def test_refuses_what_cannot_be(arguments, match):
-    ours, _ = networks(0)
+)  # fmt: skip
+def test_refuses_what_cannot_be(fields, arguments, match):
+    ours, _ = networks(0, **fields)
     with pytest.raises(ValueError, match=match):
         ours.generate(sound(1.0), **arguments)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.model.generation.listeners import DE, EN, EOT, PREVIOUS, mask, networks, sound
+from tests.model.generation.listeners import DE, EN, EOT, PREVIOUS, SOT, mask, networks, sound
 from tests.model.generation.sameness import both
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__")  # of the reference, which hands NumPy a tensor
@@ -148,6 +148,41 @@ def test_silence_gives_no_tokens():
 
     assert found.shape == (2, 0)
     assert found.dtype is torch.long
+
+
+class Noted:
+    """A processor that is told how long prompts are."""
+
+    def __init__(self):
+        self.lengths = []
+
+    def set_begin_index(self, begin_index):
+        self.lengths.append(begin_index)
+
+    def __call__(self, _, scores):
+        return scores
+
+
+def test_earlier_text_leaves_the_prompt_the_room_that_the_configuration_says():
+    noted, told = [Noted(), Noted()], [PROMPT, PROMPT[:2]]
+    for each, prompt in zip(noted, told, strict=True):
+        ours, _ = networks(1, earlier_tokens=5)
+        ours.generate(
+            sound(2.9), return_timestamps=True, condition_on_prev_tokens=True, language="en", logits_processor=[each],
+            prompt_ids=prompt, prompt_condition_type="all-segments",
+        )  # fmt: skip
+
+    assert [max(each.lengths) for each in noted] == [len(prompt) + 5 + len(["start", "en", "task"]) for prompt in told]
+
+
+def test_a_cache_that_the_caller_brings_is_of_the_first_window():
+    ours, _ = networks(1)
+    said = {"return_timestamps": True, "language": "en"}
+    expected = ours.generate(sound(2.7), **said)
+    with torch.no_grad():
+        read = ours(sound(2.7)[:, :, :100], decoder_input_ids=torch.tensor([[SOT, EN]]), use_cache=True)
+
+    assert ours.generate(sound(2.7), past_key_values=read.past_key_values, **said).tolist() == expected.tolist()
 
 
 def test_padding_is_the_configuration_s():

@@ -215,6 +215,16 @@ def test_forced_tokens_give_way_to_task_and_language():
     assert found[0, 2] == TRANSLATE
 
 
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_forced_tokens_say_that_there_are_no_timestamps_once_or_not_at_all(timestamps):
+    forced = [[1, FR], [2, TRANSLATE], [3, NO_TIMESTAMPS]]
+    found, _ = both(
+        networks(0, forced_decoder_ids=forced), sound(1.0), return_timestamps=timestamps,
+        force_unique_generate_call=True,
+    )  # fmt: skip
+    assert found[0].tolist().count(NO_TIMESTAMPS) == (not timestamps)
+
+
 def test_another_window_length_is_only_a_warning(caplog):
     ours, _ = networks(0)
 
