@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
+from itertools import islice
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 import soundfile
 
 from model.types import SAMPLE_RATE, Samples
+from streamer.core.audio import MAX_CHANNELS
 from streamer.decoding.messages import Objection, UnfitError
-from streamer.decoding.recording import Recording
+from streamer.decoding.recording import MAX_RATE, MIN_RATE, Recording
+from streamer.sound import Sound, SoundError
 from tests.fakes import silence
 from tests.streamer.http.uploads import SPEECH, sound_file
 
@@ -26,11 +31,11 @@ def refusal(data: bytes, max_audio_s: float = 60.0) -> UnfitError:
 
 @pytest.mark.parametrize(("form", "subtype"), [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("MP3", None)])
 def test_it_is_as_long_as_what_is_decoded(form, subtype):
-    data = sound_file(SPEECH, form, subtype)
-    found = measure(data)
+    recording = Recording(io.BytesIO(sound_file(SPEECH, form, subtype)))
+    found = recording.measure(60.0)
 
     assert found == pytest.approx(len(SPEECH), abs=SAMPLE_RATE // 5 if form == "MP3" else 0)
-    assert sum(map(len, Recording(io.BytesIO(data)).blocks())) == found
+    assert sum(map(len, recording.blocks())) == found
 
 
 def test_length_is_counted_at_16_khz():
@@ -81,11 +86,22 @@ def test_a_rate_that_asks_for_gigabytes_a_second_is_refused():
     assert refusal(bytes(wav)).objection is Objection.UNSUPPORTED
 
 
-def test_more_channels_than_anybody_mixes_down_are_refused():
+@pytest.mark.parametrize(("rate", "channels"), [(MIN_RATE, 1), (MAX_RATE, 1), (SAMPLE_RATE, MAX_CHANNELS)])
+def test_the_bounds_that_a_refusal_names_are_within_them(rate, channels):
     data = io.BytesIO()
-    soundfile.write(data, np.zeros((100, 9)), SAMPLE_RATE, format="WAV")
+    soundfile.write(data, np.zeros((rate, channels)), rate, format="WAV")
 
-    assert "9 channels" in refusal(data.getvalue()).message
+    assert measure(data.getvalue()) == SAMPLE_RATE
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(MIN_RATE - 1, 1), (MAX_RATE + 1, 1), (SAMPLE_RATE, MAX_CHANNELS + 1)])
+def test_rates_that_nobody_records_at_and_more_channels_than_anybody_mixes_down_are_refused(rate, channels):
+    data = io.BytesIO()
+    soundfile.write(data, np.zeros((100, channels)), rate, format="WAV")
+    error = refusal(data.getvalue())
+
+    assert error.objection is Objection.UNSUPPORTED
+    assert f"{rate} Hz with {channels} channels" in error.message
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense", b"RIFF\x00\x00\x00\x00WAVE", b"\x1aE\xdf\xa3" * 100, b"\0" * 5000])
@@ -110,3 +126,32 @@ def test_a_file_that_is_damaged_in_the_middle_is_refused():
 
     assert error.objection is Objection.DAMAGED
     assert "damaged after " in error.message
+
+
+class Decaying(Sound):
+    """A file that can be read once."""
+
+    held = 0
+
+    def __init__(self, source: BinaryIO) -> None:
+        super().__init__(source)
+        type(self).held += 1
+
+    def close(self) -> None:
+        super().close()
+        type(self).held -= 1
+
+    def blocks(self, block_s: float) -> Iterator[Samples]:
+        yield from islice(super().blocks(block_s), 1)
+        raise SoundError("it is worn")
+
+
+def test_a_file_that_is_damaged_when_it_is_read_again_does_not_end_as_if_that_were_all():
+    recording = Recording(io.BytesIO(sound_file(SPEECH)), Decaying)
+    assert recording.measure(60.0)
+    assert Decaying.held == 0
+    with pytest.raises(UnfitError, match="it is worn") as caught:
+        list(recording.blocks())
+
+    assert caught.value.objection is Objection.DAMAGED
+    assert Decaying.held == 0
