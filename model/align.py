@@ -65,7 +65,8 @@ def alignment_cost(
 def path_starts(cost: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the first column of each row on the cheapest monotonic path from corner to corner, (rows,).
 
-    cost: (rows, columns). Steps go right, down or diagonally; ties go right, as in the reference. The recurrence
+    cost: (rows, columns). Steps go right, down or diagonally. Ties go right, as in the reference, then diagonally;
+    there the reference leaves the cheapest path, for it takes the third way when the other two tie. The recurrence
     D[i,j] = x[i,j] + min(D[i-1,j-1], D[i-1,j], D[i,j-1]) is a running minimum along a row once the row's prefix sums
     are taken off, so that a row costs a few vector operations instead of a loop over its cells.
     """
@@ -79,7 +80,7 @@ def path_starts(cost: NDArray[np.float64]) -> NDArray[np.intp]:
         np.minimum.accumulate(above - before[i], out=above)
         np.add(above, sums[i], out=total[i + 1, 1:])
     diagonal, up, left = total[:-1, :-1], total[:-1, 1:], total[1:, :-1]
-    by_diagonal = (diagonal < up) & (diagonal < left)
+    by_diagonal = (diagonal <= up) & (diagonal < left)
     entered = by_diagonal | ((up < diagonal) & (up < left))
     entries = np.maximum.accumulate(np.where(entered, np.arange(columns), 0), axis=1)
     starts = np.zeros(rows, dtype=np.intp)

@@ -27,9 +27,38 @@ def test_paths_equal_the_reference(shape, seed):
     assert path_starts(cost).tolist() == reference_starts(cost).tolist()
 
 
+@pytest.mark.parametrize("width", [-1, 0, 2, 8])
+def test_a_median_of_even_width_is_refused(width):
+    with pytest.raises(ValueError, match=f"must be odd, got {width}"):
+        median_filter(torch.zeros(2, 30), width)
+
+
 def test_ties_go_the_way_of_the_reference():
     cost = np.zeros((6, 11))
     assert path_starts(cost).tolist() == reference_starts(cost).tolist()
+
+
+def cheapest(cost):
+    """What the cheapest path costs, cell by cell."""
+    total = np.full(np.add(cost.shape, 1), np.inf)
+    total[0, 0] = 0
+    for i, j in np.ndindex(*cost.shape):
+        total[i + 1, j + 1] = cost[i, j] + min(total[i, j], total[i, j + 1], total[i + 1, j])
+    return total[-1, -1]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 8), st.integers(1, 16), st.integers(0, 2**32 - 1))
+def test_the_path_is_the_cheapest_where_ways_tie_too(rows, columns, seed):
+    """Positions that nobody looks at cost the same for all tokens."""
+    cost = np.random.default_rng(seed).integers(-1, 2, (rows, columns)).astype(np.float64)
+    starts = [*path_starts(cost).tolist(), columns]
+    found = 0
+    for row, start, following in zip(cost, starts, starts[1:], strict=False):
+        found += row[start:following].sum()
+        if following < columns:  # the next row may begin below the last column of this one
+            found += row[following] if start == following else min(0, row[following])
+    assert found == cheapest(cost)
 
 
 @settings(max_examples=50, deadline=None)
