@@ -14,7 +14,8 @@ from model.rules import LogitRules, Memory, largest
 EOT, NO_TIMESTAMPS, STAMPS = 40, 50, 30
 BEGIN = NO_TIMESTAMPS + 1
 VOCABULARY = BEGIN + STAMPS
-SUPPRESS, BEGIN_SUPPRESS = [3, 7, 41, 45], [5, EOT]
+SUPPRESS, BEGIN_SUPPRESS = [-1, 0, 3, 7, 41, 45, VOCABULARY], [-1, 5, EOT, BEGIN + 2, VOCABULARY]
+"""With what is no token: some checkpoints have -1 for none."""
 
 
 def rules(latest_first: int | None = 10) -> LogitRules:
@@ -101,9 +102,10 @@ def test_what_the_device_remembers_leads_to_the_same_choices_as_the_host_s_limit
 def test_every_position_of_a_draft_is_judged_in_its_own_context(seed):
     source = random.Random(seed)
     written = random_transcript(source)
-    start = source.randrange(len(written) + 1)
     tested = rules()
-    assert tested.limits(written, start) == [tested.limits(written[:n], n)[0] for n in range(start, len(written) + 1)]
+    alone = [tested.limits(written[:n], n)[0] for n in range(len(written) + 1)]
+    for start in range(len(written) + 1):
+        assert tested.limits(written, start) == alone[start:]
 
 
 def test_a_forced_prefix_counts_as_decoded():
