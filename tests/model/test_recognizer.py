@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from model.decoding.guards import Guards
 from model.decoding.prompt import PromptBuilder
 from model.recognizer import WhisperRecognizer
-from model.types import HOP, DecodeRequest, Segment, Task
+from model.types import HOP, SAMPLE_RATE, DecodeRequest, Segment, Task
 from tests.model.asking import CLOSED, DRAFT, OPEN, STAMP, TOKENIZER, request, same, segment, word
 from tests.model.small_whisper import noise, small_checkpoint
 
@@ -176,6 +176,11 @@ def test_less_than_a_frame_of_audio_is_silence(samples):
     same(answers[1], recognizer().transcribe([full])[0])
 
 
+def test_a_frame_of_audio_is_decoded():
+    (answer,) = recognizer().transcribe([request(HOP / SAMPLE_RATE)])
+    assert answer.statistics.passes > 0
+
+
 @pytest.mark.parametrize(
     ("language", "languages", "told"), [("ru", (), "ru"), (None, ("de", "es"), "de"), (None, (), "en")]
 )
@@ -226,9 +231,11 @@ def test_the_card_says_what_is_loaded():
     assert card.languages == tuple(TOKENIZER.languages)
 
 
-def test_a_model_whose_card_names_its_languages_takes_and_hears_no_others():
+@pytest.mark.parametrize("named", [["en"], []])
+def test_a_model_whose_card_names_its_languages_takes_and_hears_no_others(named):
+    """One that names none has no token for any: it knows English."""
     checkpoint = small_checkpoint()
-    config = replace(checkpoint.config, extra={"streamer": {"languages": ["en"]}})
+    config = replace(checkpoint.config, extra={"streamer": {"languages": named}})
     english = WhisperRecognizer(replace(checkpoint, config=config))
     assert english.card.languages == ("en",)
     assert english.transcribe([request(language=None)])[0].language == "en"

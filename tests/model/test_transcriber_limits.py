@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from model import pipeline
+from model.decoding.token_words import WordReader
 from model.errors import ModelError
 from model.files.hub import demo_folder
 from model.generation.long_form import Transcription
 from model.transcriber import WhisperTranscriber
+from model.types import Task
 from tests.model.small_whisper import noise, small_checkpoint
 
 CLIP = Path(__file__).parents[2] / "clients" / "demo" / "digits.flac"
@@ -55,6 +57,48 @@ def test_only_languages_of_the_card_are_heard(checkpoint, codes):
 
     heard = {transcriber.transcribe([noise(5.0, seed)])[0].language for seed in range(4)}
     assert heard <= set(codes) == set(transcriber.card.languages)
+
+
+def test_a_model_of_english_alone_is_asked_for_no_language_and_translates_nothing(checkpoint, monkeypatch):
+    config = copy.deepcopy(checkpoint.config)
+    config.extra["streamer"] = {"languages": []}
+    transcriber, asked = WhisperTranscriber(replace(checkpoint, config=config)), {}
+    monkeypatch.setattr(checkpoint.model, "generate", lambda **options: asked.update(options) or {"segments": [[]]})
+
+    assert transcriber.transcribe([noise(1.0)])[0].language == "en"
+    assert not asked.keys() & {"language", "task"}
+    with pytest.raises(ModelError, match="task must be transcribe: small knows English only, got 'translate'"):
+        transcriber.transcribe([noise(1.0)], task=Task.TRANSLATE)
+
+
+def test_a_prompt_without_earlier_text_has_all_the_room_and_is_told_once(checkpoint, monkeypatch):
+    prompt, asked = "ab cd ef gh " * 80, {}
+    monkeypatch.setattr(checkpoint.model, "generate", lambda **options: asked.update(options) or {"segments": [[]]})
+    WhisperTranscriber(checkpoint, conditioned=False).transcribe([noise(1.0)], language="en", prompt=prompt)
+
+    start, *tokens = asked["prompt_ids"].tolist()
+    assert start == checkpoint.tokenizer.startofprev
+    assert len(tokens) + 1 == checkpoint.config.max_target_positions // 2 - 1
+    assert tokens == list(checkpoint.tokenizer.encode(" " + prompt.strip()))[-len(tokens) :], "its end"
+    assert asked["prompt_condition_type"] == "first-segment"
+
+
+def test_recordings_too_short_for_a_word_keep_their_place_and_are_decided_from_the_start(checkpoint, monkeypatch):
+    def generate(*, monitor_progress, **_):
+        monitor_progress(torch.tensor([[0, 200], [40, 200]]))
+        monitor_progress(torch.tensor([[300, 200], [100, 200]]))
+        return {"segments": ["first", "second"]}
+
+    monkeypatch.setattr(checkpoint.model, "generate", generate)
+    monkeypatch.setattr(WordReader, "segments", lambda _, found, audio, language: (found, len(audio), language))
+    recordings, told = [noise(seconds) for seconds in (0.1, 2.0, 0.0, 1.0)], []
+    found = WhisperTranscriber(checkpoint).transcribe(recordings, language="de", progress=told.append)
+
+    assert [one.segments for one in found] == [(), ("first", 32_000, "de"), (), ("second", 16_000, "de")]
+    assert [(one.language, one.end) for one in found] == [("de", 1600), ("de", 32_000), ("de", 0), ("de", 16_000)]
+    assert told == [(1600, 0, 0, 6400), (1600, 32_000, 0, 16_000)]
+    (unheard,) = WhisperTranscriber(checkpoint).transcribe(recordings[:1])
+    assert (unheard.segments, unheard.language) == ((), "")
 
 
 @pytest.mark.skipif(not (demo_folder() / "model.safetensors").is_file(), reason="the demo model has no weights")
