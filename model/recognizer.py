@@ -153,7 +153,7 @@ class WhisperRecognizer:
                 one.language,
                 prompted=job.recipe.prompted,
                 drafted=job.recipe.drafted and self._drafts,
-                truncated=job.truncated and not job.recipe.full_context,
+                truncated=job.shortened,
                 seed=job.number,
             )
             for job, one in zip(jobs, heard, strict=True)
@@ -189,7 +189,7 @@ class WhisperRecognizer:
         evidence = Evidence(
             final=request.final,
             fresh=not any(segment.words for segment in request.prefix),
-            truncated=job.truncated and not job.recipe.full_context,
+            truncated=job.shortened,
             loops=decoded.stuck or self._guards.is_loop(words, span),
             cut=not decoded.ended and len(decoded.tokens) >= row.limit,
             no_speech=decoded.no_speech,

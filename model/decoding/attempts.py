@@ -75,6 +75,11 @@ class Job:
         return self.plan[self.number]
 
     @property
+    def shortened(self) -> bool:
+        """Whether the next attempt has less than 30 s."""
+        return self.truncated and not self.recipe.full_context
+
+    @property
     def done(self) -> bool:
         """Whether an attempt is settled, or the one that was asked for is made."""
         return bool(self.attempts) and (self.request.attempt is not None or self.attempts[-1].settled)

@@ -59,6 +59,13 @@ def with_text(asked: DecodeRequest, kind: int) -> DecodeRequest:
 cases = st.builds(with_text, requests, st.integers(0, 4))
 
 
+def test_an_attempt_is_judged_by_the_guards_that_were_given():
+    picky = WhisperRecognizer(small_checkpoint(-1.2), guards=Guards(no_speech=1.1, log_probability=1.0))
+    asked = request(0.5, final=True, attempt=0)
+
+    assert [each.transcribe([asked])[0].settled for each in (recognizer(), picky)] == [True, False]
+
+
 @settings(max_examples=6, deadline=None)
 @given(st.lists(cases, min_size=2, max_size=5))
 def test_an_answer_does_not_depend_on_the_rest_of_the_batch(batch):
