@@ -22,6 +22,7 @@ from model.types import Word
 from streamer.config import ConfigError, Durability, JournalConfig
 from streamer.core.events import Commit, Final, Gap
 from streamer.journal.database import open_database
+from streamer.journal.inbox import Item
 from streamer.journal.journal import Journal, hashed
 from streamer.journal.records import LOST, Entry, Standing, Told, after, reach, retold
 from streamer.journal.writes import DOOMED_ROWS, Note, Query, SilentError, bury, doom, find
@@ -62,15 +63,20 @@ def texts(standing: Standing | None) -> list[str]:
 
 
 async def swept(journal: Journal) -> None:
-    """Let the scribe look around once."""
-    done = threading.Event()
+    """Let the scribe look around once, on its own thread: no other may use its database."""
+    scribe, done = journal._scribe, threading.Event()
 
-    def look() -> None:
-        while journal._scribe._housekeeping.dirty or not done.is_set():
-            journal._scribe._tidy()
+    def look() -> bool:
+        try:
+            scribe._tidy()
+            while scribe._housekeeping.dirty:
+                scribe._tidy()
+        finally:
             done.set()
+        return False
 
-    await asyncio.to_thread(look)
+    scribe.put(Item(Query("nobody"), lambda _: None, look))
+    await asyncio.to_thread(done.wait)
 
 
 async def test_what_was_noted_is_found_after_the_daemon_has_ended(path):
