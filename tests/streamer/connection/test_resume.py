@@ -434,7 +434,8 @@ def lose(path: Path, how: str, disk: threading.Event) -> None:
         case "is corrupt":
             for file in path.glob("journal.sqlite*"):
                 if not file.name.endswith(".lock"):
-                    file.write_bytes(os.urandom(file.stat().st_size))
+                    with file.open("r+b") as opened:  # in place: memory mapped to a file cut short is a bus error
+                        opened.write(os.urandom(file.stat().st_size))
 
 
 async def leave_with_more_to_come(
