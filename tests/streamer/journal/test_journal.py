@@ -62,6 +62,12 @@ def texts(standing: Standing | None) -> list[str]:
     return [entry.event.text for entry in standing.entries if isinstance(entry.event, Commit)]
 
 
+def elsewhere(path: Path, statement: str) -> list[Any]:
+    """Return what the file answers another program."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        return database.execute(statement).fetchall()
+
+
 async def swept(journal: Journal) -> None:
     """Let the scribe look around once, on its own thread: no other may use its database."""
     scribe, done = journal._scribe, threading.Event()
@@ -114,11 +120,10 @@ async def test_in_memory_nothing_is_durable_and_everything_is_found(path):
 async def test_the_file_refuses_to_change_or_lose_what_was_committed(path):
     async with opened(path) as journal:
         await journal.note(note(1))
-        with closing(sqlite3.connect(path)) as other:
-            with pytest.raises(sqlite3.IntegrityError, match="never changes"):
-                other.execute("UPDATE entries SET body = '{}'")
-            with pytest.raises(sqlite3.IntegrityError, match="as a whole"):
-                other.execute("DELETE FROM entries")
+        with pytest.raises(sqlite3.IntegrityError, match="never changes"):
+            elsewhere(path, "UPDATE entries SET body = '{}'")
+        with pytest.raises(sqlite3.IntegrityError, match="as a whole"):
+            elsewhere(path, "DELETE FROM entries")
 
 
 async def test_whatever_goes_wrong_in_the_journal_whoever_waits_is_answered(path, monkeypatch, caplog):
@@ -176,9 +181,7 @@ async def test_a_second_daemon_does_not_start_on_the_same_journal(path):
 async def test_a_journal_of_a_later_version_is_refused_and_left_as_it_is(path):
     async with opened(path) as journal:
         await journal.note(note(1))
-    with sqlite3.connect(path) as database:
-        database.execute("PRAGMA user_version = 99")
-    database.close()
+    elsewhere(path, "PRAGMA user_version = 99")
     before = path.read_bytes()
     with pytest.raises(ConfigError, match="has version 99"):
         Journal(JournalConfig(path))
@@ -187,13 +190,10 @@ async def test_a_journal_of_a_later_version_is_refused_and_left_as_it_is(path):
 
 async def test_a_database_of_another_program_is_refused_and_left_as_it_is(tmp_path):
     path = tmp_path / "theirs.sqlite"
-    with sqlite3.connect(path) as database:
-        database.execute("CREATE TABLE theirs (x)")
-    database.close()
+    elsewhere(path, "CREATE TABLE theirs (x)")
     with pytest.raises(ConfigError, match="another program"):
         Journal(JournalConfig(path))
-    with closing(sqlite3.connect(path)) as database:
-        assert database.execute("SELECT count(*) FROM theirs").fetchone() == (0,)
+    assert elsewhere(path, "SELECT count(*) FROM theirs") == [(0,)]
 
 
 @pytest.mark.parametrize("damage", ["noise", "middle", "header", "short"])
@@ -291,9 +291,7 @@ async def test_what_the_disk_refused_is_written_when_it_can_be_though_nobody_say
         trouble.clear()
         async with asyncio.timeout(20):
             await until(lambda: not journal.failing)
-        with sqlite3.connect(path) as other:
-            assert other.execute("SELECT number FROM entries").fetchall() == [(1,)]
-        other.close()
+        assert elsewhere(path, "SELECT number FROM entries") == [(1,)]
 
 
 @contextmanager
@@ -526,9 +524,7 @@ async def test_a_journal_that_is_busy_forgets_in_time_too_whatever_the_clock_doe
             now[0] += passed
             await journal.note(Note("busy", TOKEN, 0))
         await journal.find("busy")  # answered once what follows the note before it is done
-        with sqlite3.connect(path) as other:
-            assert other.execute("SELECT count(*) FROM entries").fetchone() == (0,)
-        other.close()
+        assert elsewhere(path, "SELECT count(*) FROM entries") == [(0,)]
 
 
 def test_an_empty_path_is_refused_by_name():
@@ -679,9 +675,7 @@ async def test_a_session_of_which_a_part_is_not_written_and_the_rest_cannot_be_r
 async def test_for_a_stranger_with_a_wrong_token_nothing_is_read(path, caplog):
     async with opened(path) as journal:
         await journal.note(note(1))
-        with sqlite3.connect(path) as other:
-            other.execute("INSERT INTO entries VALUES ('s', 2, 'commit', 2, 'no json')")
-        other.close()
+        elsewhere(path, "INSERT INTO entries VALUES ('s', 2, 'commit', 2, 'no json')")
         assert await journal.find("s", 0, hashed("guess")) is None
     assert "cannot be read" not in caplog.text
 
@@ -715,9 +709,7 @@ async def test_what_nobody_waits_for_any_more_is_not_read(path, monkeypatch):
 async def test_a_session_that_cannot_be_read_is_not_known(path, caplog):
     async with opened(path) as journal:
         await journal.note(note(1))
-        with sqlite3.connect(path) as other:
-            other.execute("INSERT INTO entries VALUES ('s', 2, 'commit', 2, 'no json')")
-        other.close()
+        elsewhere(path, "INSERT INTO entries VALUES ('s', 2, 'commit', 2, 'no json')")
         assert await journal.find("s") is None
         assert not journal.failing
     assert "cannot be read" in caplog.text
