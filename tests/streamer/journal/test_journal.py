@@ -523,7 +523,7 @@ async def test_a_journal_that_is_busy_forgets_in_time_too_whatever_the_clock_doe
         for passed in (jump, 61, 0, 0):
             now[0] += passed
             await journal.note(Note("busy", TOKEN, 0))
-        await journal.find("busy")  # answered once what follows the note before it is done
+            await journal.find("busy")  # answered once what follows the note, by the same clock, is done
         assert elsewhere(path, "SELECT count(*) FROM entries") == [(0,)]
 
 
