@@ -137,7 +137,7 @@ class Updates:
     def measure(self, rows: int, seconds: float, acceptance: float | None) -> Update:
         """Time updates of windows of so many seconds; acceptance: what a draft has right of the text, None for none."""
         requests = [_request(seconds, index) for index in range(rows)]
-        encoded = Encoded.of(self._encoder.encode(requests))
+        encoded = self._encode(requests)
         plain = DecodeRow(HEAD, 0, limit=TOKENS)
         asked = [plain] * rows
         if acceptance is not None:
@@ -146,12 +146,15 @@ class Updates:
         found = self._decoder.decode(encoded.audio, encoded.lengths, asked)
         end = int(seconds * SAMPLE_RATE) // (2 * HOP)
         return Update(
-            self._bench.time(lambda: Encoded.of(self._encoder.encode(requests))),
+            self._bench.time(lambda: self._encode(requests)),
             self._bench.time(lambda: self._decoder.decode(encoded.audio, encoded.lengths, asked)),
             self._bench.time(lambda: _align(found, end)),
             max(out.passes for out in found),
             sum(out.accepted for out in found) / max(sum(out.drafted for out in found), 1),
         )
+
+    def _encode(self, requests: Sequence[DecodeRequest]) -> Encoded:
+        return Encoded.of([window.audio for window in self._encoder.encode(requests)])
 
 
 def _align(found: Sequence[Decoded], end: int) -> None:

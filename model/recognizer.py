@@ -3,13 +3,14 @@
 Theory of operation. A batch is encoded, windows of one length together; languages are detected where nobody said one
 (`hearing.py`); then all rows are decoded as one ragged batch. Each attempt becomes words with times and is judged
 (`guards.py`). What is not taken is tried again in smaller batches (`attempts.py`): with all the context, without
-prompt, then at rising temperatures. Nothing but features is kept between calls, and they only save work: any request
-can be answered at any time.
+prompt, then at rising temperatures. Features, and what the encoder knows of windows that grow (`reuse.py`), are all that
+is kept between calls, and they only save work: any request can be answered at any time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -36,12 +37,13 @@ class WhisperRecognizer:
         checkpoint: Checkpoint,
         *,
         dynamic: bool = False,
+        reuse: bool = False,
         guards: Guards | None = None,
         max_streams: int = 256,
         drafts: bool = True,
         compiled: bool = False,
     ) -> None:
-        """dynamic: encode the audio and a margin instead of 30 s; max_streams, compiled: see WindowEncoder.
+        """dynamic: encode the audio and a margin instead of 30 s; reuse, max_streams, compiled: see WindowEncoder.
 
         drafts: verify what was guessed before, rather than decode all of it anew; for those who measure.
         """
@@ -52,7 +54,12 @@ class WhisperRecognizer:
         self._planner = Planner(self._guards, trusts_truncation=knows_dynamic(checkpoint))
         self._drafts = drafts
         self._encoder = WindowEncoder(
-            network.model.encoder, checkpoint.n_mels, dynamic=dynamic, max_streams=max_streams, compiled=compiled
+            network.model.encoder,
+            checkpoint.n_mels,
+            dynamic=dynamic,
+            reuse=reuse,
+            max_streams=max_streams,
+            compiled=compiled,
         )
         rules = LogitRules(
             vocab_size=config.vocab_size,
@@ -83,6 +90,7 @@ class WhisperRecognizer:
         threads: int = 0,
         encoder_context: str = "auto",
         *,
+        encoder_reuse: str = "auto",
         offline: bool = False,
         guards: Guards | None = None,
         drafts: bool = True,
@@ -91,15 +99,19 @@ class WhisperRecognizer:
         """Load a model and warm it up.
 
         name, device, precision, threads: as `load_for_recognition` takes them; encoder_context: full, dynamic, or auto:
-        dynamic on a CPU for a model whose card says it was trained for it; guards, drafts, compiled: as `__init__`
-        takes them. Raises ModelError for what cannot be used.
+        dynamic on a CPU for a model whose card says it was trained for it; encoder_reuse: on, off, or auto: on for a
+        model whose card says that it was measured with it; guards, drafts, compiled: as `__init__` takes them.
+        Raises ModelError for what cannot be used.
         """
         checkpoint = load_for_recognition(name, device, precision, threads, offline=offline)
         if encoder_context not in {"auto", "full", "dynamic"}:
             raise ModelError(f"encoder_context must be auto, full or dynamic, got {encoder_context!r}")
+        if encoder_reuse not in {"auto", "on", "off"}:
+            raise ModelError(f"encoder_reuse must be auto, on or off, got {encoder_reuse!r}")
         suits = checkpoint.model.device.type == "cpu" and knows_dynamic(checkpoint)
         dynamic = encoder_context == "dynamic" or (encoder_context == "auto" and suits)
-        recognizer = cls(checkpoint, dynamic=dynamic, guards=guards, drafts=drafts, compiled=compiled)
+        reuse = encoder_reuse == "on" or (encoder_reuse == "auto" and bears_reuse(checkpoint))
+        recognizer = cls(checkpoint, dynamic=dynamic, reuse=reuse, guards=guards, drafts=drafts, compiled=compiled)
         recognizer.warm_up()
         return recognizer
 
@@ -136,8 +148,8 @@ class WhisperRecognizer:
         """Answer requests that have audio."""
         jobs = []
         for request in batch:
-            truncated = self._encoder.truncates(len(request.audio))
-            jobs.append(Job(request, self._planner.plan(request, truncated=truncated), truncated))
+            spared = self._encoder.spares(request)
+            jobs.append(Job(request, self._planner.plan(request, spared=spared), spared))
         while pending := [job for job in jobs if not job.done]:
             # Attempts of one temperature share a batch; the others wait for the next round.
             temperature = pending[0].recipe.temperature
@@ -153,7 +165,7 @@ class WhisperRecognizer:
                 one.language,
                 prompted=job.recipe.prompted,
                 drafted=job.recipe.drafted and self._drafts,
-                truncated=job.shortened,
+                spared=job.shortened,
                 seed=job.number,
             )
             for job, one in zip(jobs, heard, strict=True)
@@ -167,6 +179,7 @@ class WhisperRecognizer:
                 accepted_tokens=decoded.accepted,
                 tokens=len(decoded.tokens),
                 encoder_positions=len(one.audio),
+                computed_positions=one.computed,
                 batch=size,
             )
             job.attempts.append(self._judge(job, one, row, decoded, cost))
@@ -189,7 +202,7 @@ class WhisperRecognizer:
         evidence = Evidence(
             final=request.final,
             fresh=not any(segment.words for segment in request.prefix),
-            truncated=job.shortened,
+            spared=job.shortened,
             loops=decoded.stuck or self._guards.is_loop(words, span),
             cut=not decoded.ended and len(decoded.tokens) >= row.limit,
             no_speech=decoded.no_speech,
@@ -220,6 +233,11 @@ def knows_dynamic(checkpoint: Checkpoint) -> bool:
     return checkpoint.streamer.get("encoder_context") == "dynamic"
 
 
+def bears_reuse(checkpoint: Checkpoint) -> bool:
+    """Say whether the model's card says that it was measured with positions that are not encoded again."""
+    return bool(checkpoint.streamer.get("encoder_reuse"))
+
+
 def check_request(request: DecodeRequest, card: ModelCard) -> None:
     """Raise ValueError, with what is allowed, for a request that cannot be answered."""
     audio = request.audio
@@ -229,6 +247,9 @@ def check_request(request: DecodeRequest, card: ModelCard) -> None:
         raise ValueError(f"audio must be at most {WINDOW_SAMPLES} samples (30 s), got {len(audio)}")
     if request.start < 0 or request.start % HOP:
         raise ValueError(f"start must be a multiple of {HOP} and not negative, got {request.start}")
+    ends = (request.start, *request.earlier, request.end)
+    if request.earlier and any(end <= before for before, end in pairwise(ends)):
+        raise ValueError(f"earlier ends must rise from {request.start} to {request.end}, got {request.earlier}")
     if not np.isfinite(audio).all():
         raise ValueError("audio must be finite, got NaN or infinity")
     if request.attempt is not None and request.attempt < 0:

@@ -76,6 +76,9 @@ class DecodeRequest:
     """Committed words still in the window: forced. The last segment may be open."""
     draft: tuple[Segment, ...] = ()
     """Words guessed last time after the prefix: verified, never trusted. Continues the open segment of the prefix."""
+    earlier: tuple[int, ...] = ()
+    """Where the requests from the same start that were asked before ended, oldest first: positions of the audio that
+    were computed for them may be used again, and what is heard then follows from these ends."""
     language: str | None = None
     """Code such as "en"; None asks for detection."""
     languages: tuple[str, ...] = ()
@@ -103,6 +106,9 @@ class DecodeStatistics:
     tokens: int = 0
     """New tokens after the prefix."""
     encoder_positions: int = 0
+    """Of the context."""
+    computed_positions: int = 0
+    """Those of them that were computed; the others were known before."""
     batch: int = 1
     """Requests decoded together."""
     fallbacks: int = 0

@@ -23,7 +23,7 @@ class Recipe:
     temperature: float
     drafted: bool = False
     full_context: bool = False
-    """Whether the encoder is shown 30 s although it would be shown less."""
+    """Whether the encoder is shown 30 s and computes all of them although it would be spared some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +34,23 @@ class Planner:
     trusts_truncation: bool
     """Whether the model was trained for less than 30 s of context, so that even a final need not have them."""
 
-    def plan(self, request: DecodeRequest, *, truncated: bool) -> tuple[Recipe, ...]:
-        """Return all attempts that may be made at a request; truncated: whether its context would be less than 30 s."""
-        return tuple(self._recipes(request, truncated=truncated))
+    def plan(self, request: DecodeRequest, *, spared: bool) -> tuple[Recipe, ...]:
+        """Return all attempts that may be made at a request.
 
-    def _recipes(self, request: DecodeRequest, *, truncated: bool) -> Iterator[Recipe]:
-        """As asked, with all the context, without prompt, then at rising temperatures."""
-        short = truncated and (self.trusts_truncation or not request.final)
+        spared: whether the encoder would do less than it could (`WindowEncoder.spares`).
+        """
+        return tuple(self._recipes(request, spared=spared))
+
+    def _recipes(self, request: DecodeRequest, *, spared: bool) -> Iterator[Recipe]:
+        """As asked, with all the context computed, without prompt, then at rising temperatures."""
+        short = spared and (self.trusts_truncation or not request.final)
         if short:
             yield Recipe(prompted=True, temperature=0.0, drafted=True)
-        yield Recipe(prompted=True, temperature=0.0, drafted=True, full_context=truncated)
+        yield Recipe(prompted=True, temperature=0.0, drafted=True, full_context=spared)
         if request.prompt or request.context:
-            yield Recipe(prompted=False, temperature=0.0, full_context=truncated)
+            yield Recipe(prompted=False, temperature=0.0, full_context=spared)
         for temperature in self.guards.temperatures if request.final else self.guards.partial_temperatures:
-            yield Recipe(prompted=False, temperature=temperature, full_context=truncated)
+            yield Recipe(prompted=False, temperature=temperature, full_context=spared)
 
 
 @dataclass(slots=True, eq=False)
@@ -57,8 +60,8 @@ class Job:
     request: DecodeRequest
     plan: tuple[Recipe, ...]
     """All attempts that may be made, in order."""
-    truncated: bool
-    """Whether an attempt without `full_context` has less than 30 s."""
+    spared: bool
+    """Whether in an attempt without `full_context` the encoder does less than it could."""
     heard: dict[bool, Heard] = field(default_factory=dict)
     """By whether with full context; filled as attempts ask for it."""
     attempts: list[Hypothesis] = field(default_factory=list)
@@ -76,8 +79,8 @@ class Job:
 
     @property
     def shortened(self) -> bool:
-        """Whether the next attempt has less than 30 s."""
-        return self.truncated and not self.recipe.full_context
+        """Whether in the next attempt the encoder does less than it could."""
+        return self.spared and not self.recipe.full_context
 
     @property
     def done(self) -> bool:

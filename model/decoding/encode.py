@@ -13,15 +13,16 @@ at which the context grew, and in 284 of 285 others.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from model.audio.batch_log_mel import BatchLogMel
-from model.audio.log_mel import IncrementalLogMel
+from model.decoding.reuse import EncoderReuse, room_on
+from model.decoding.window_features import Window, WindowFeatures
 from model.types import HOP, DecodeRequest
 from model.whisper import WhisperEncoder
 
@@ -65,6 +66,15 @@ class Encoded:
         return torch.tensor(self.positions, device=self.audio.device)
 
 
+class EncodedWindow(NamedTuple):
+    """Encoder output of one request."""
+
+    audio: Tensor
+    """(positions, d_model), good until the same stream is encoded again."""
+    computed: int
+    """Positions that were computed for it; the others were known."""
+
+
 def frames_with_margin(samples: int) -> int:
     """Return how many frames hold that much audio and a margin of silence after it."""
     wanted = -(-samples // HOP) + MARGIN_FRAMES
@@ -72,27 +82,35 @@ def frames_with_margin(samples: int) -> int:
 
 
 class WindowEncoder:
-    """Encodes requests; a row's output depends on its own window only."""
+    """Encodes requests; a row's output depends on its own request only."""
 
     def __init__(
-        self, encoder: WhisperEncoder, n_mels: int, *, dynamic: bool, max_streams: int = 256, compiled: bool = False
+        self,
+        encoder: WhisperEncoder,
+        n_mels: int,
+        *,
+        dynamic: bool,
+        reuse: bool = False,
+        max_streams: int = 256,
+        compiled: bool = False,
     ) -> None:
         """Prepare for n_mels bands.
 
-        dynamic: encode the audio and a margin of silence rather than always 30 s; max_streams: how many streams'
-        features are kept, 1 MB each at most; the least recently used are computed anew when they return.
+        dynamic: encode the audio and a margin of silence rather than always 30 s; reuse: leave positions of a window
+        as they were where that changes little (`reuse.py`); max_streams: how many streams' features are kept.
         compiled: run the encoder under torch.compile, for batches and contexts of any size.
         """
         self._encode = torch.compile(encoder.encode, dynamic=True) if compiled else encoder.encode
-        self._n_mels = n_mels
         self._dynamic = dynamic
         self._full = 2 * encoder.embed_positions.num_embeddings
-        self._max_streams = max_streams
-        self._features: OrderedDict[str, IncrementalLogMel] = OrderedDict()
         weight = encoder.conv1.weight
-        self._device, self._dtype = weight.device, weight.dtype
-        self._batched = None if self._device.type == "cpu" else BatchLogMel(n_mels, self._device)
-        self._limit = CPU_POSITIONS if self._device.type == "cpu" else GPU_POSITIONS
+        self._features = WindowFeatures(n_mels, weight, max_streams)
+        self._limit = CPU_POSITIONS if weight.device.type == "cpu" else GPU_POSITIONS
+        self._reuse = (
+            EncoderReuse(encoder, self._features, self.frames, together=self._limit, max_bytes=room_on(weight.device))
+            if reuse
+            else None
+        )
 
     def frames(self, samples: int, *, full: bool = False) -> int:
         """Return the frames of context for that much audio; the rest of them is silence, never a mask.
@@ -105,40 +123,42 @@ class WindowEncoder:
         """Say whether that much audio is encoded with less than 30 s of context."""
         return self.frames(samples) < self._full
 
+    def spares(self, request: DecodeRequest) -> bool:
+        """Say whether a request is encoded with less work than it could be: less context, or positions known before."""
+        if self.truncates(len(request.audio)):
+            return True
+        return self._reuse is not None and not request.final and self._reuse.spares(request)
+
     def forget(self, stream: str) -> None:
         """Drop the features of a stream."""
-        self._features.pop(stream, None)
+        self._features.forget(stream)
+        if self._reuse is not None:
+            self._reuse.forget(stream)
 
     @torch.inference_mode()
-    def encode(self, batch: Sequence[DecodeRequest], full: Sequence[bool] | None = None) -> list[Tensor]:
-        """Encode the windows of a batch, each to (positions, d_model).
+    def encode(self, batch: Sequence[DecodeRequest], full: Sequence[bool] | None = None) -> list[EncodedWindow]:
+        """Encode the windows of a batch.
 
-        full: which of them to give 30 s of context whatever the setting; None for none.
+        full: which of them to give 30 s of context whatever the setting, and nothing known before; None for none.
         """
+        outputs: list[EncodedWindow] = [EncodedWindow(torch.empty(0), 0)] * len(batch)
         groups: defaultdict[int, list[int]] = defaultdict(list)
+        growing: list[int] = []
         for row, request in enumerate(batch):
-            groups[self.frames(len(request.audio), full=full is not None and full[row])].append(row)
-        outputs: list[Tensor] = [torch.empty(0)] * len(batch)
+            whole = full is not None and full[row]
+            if self._reuse is not None and request.final:
+                self._reuse.forget(request.stream)
+            if self._reuse is None or whole or request.final:
+                groups[self.frames(len(request.audio), full=whole)].append(row)
+            else:
+                growing.append(row)
         for frames, rows in groups.items():
-            windows = self._windows([batch[row] for row in rows], frames).to(self._dtype)
+            windows = self._features([Window.of(batch[row]) for row in rows], frames)
             size = max(1, self._limit * 2 // frames)
             encoded = [output for part in torch.split(windows, size) for output in self._encode(part)]
             for row, output in zip(rows, encoded, strict=True):
-                outputs[row] = output
+                outputs[row] = EncodedWindow(output, len(output))
+        if self._reuse is not None:
+            for row, found in zip(growing, self._reuse.encode([batch[row] for row in growing]), strict=True):
+                outputs[row] = EncodedWindow(*found)
         return outputs
-
-    def _windows(self, batch: Sequence[DecodeRequest], frames: int) -> Tensor:
-        """Return the log-mel of windows, (batch, n_mels, frames)."""
-        if self._batched is not None:
-            return self._batched.windows([request.audio for request in batch], frames)
-        return torch.stack([self._window(request, frames) for request in batch])
-
-    def _window(self, request: DecodeRequest, frames: int) -> Tensor:
-        """Return the log-mel of a request's window, (n_mels, frames)."""
-        features = self._features.pop(request.stream, None)
-        if features is None:
-            features = IncrementalLogMel(self._n_mels, self._device)
-            while len(self._features) >= self._max_streams:
-                self._features.popitem(last=False)
-        self._features[request.stream] = features
-        return features.window(request.start, request.audio, frames)

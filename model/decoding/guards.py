@@ -48,8 +48,8 @@ class Evidence:
     """Average over the tokens."""
     compression: float
     """From `compression_ratio`."""
-    truncated: bool = False
-    """Whether the encoder was shown less than 30 s."""
+    spared: bool = False
+    """Whether the encoder was shown less than 30 s, or did not compute all that it was shown."""
     cut: bool = False
     """Whether the limit of tokens ended it."""
 
@@ -64,7 +64,7 @@ class Guards:
     """Average log-probability below which a final hypothesis is tried again."""
     compression: float = 2.4
     """Ratio of text to its zlib size above which a hypothesis is too repetitive, if it is final or the encoder was
-    shown less than 30 s."""
+    spared work."""
     temperatures: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
     """Tried in turn for a final hypothesis that fails."""
     partial_temperatures: tuple[float, ...] = ()
@@ -87,10 +87,10 @@ class Guards:
             return Verdict.RETRY
         if evidence.final and unlikely:
             return Verdict.RETRY
-        if evidence.truncated and evidence.cut:
+        if evidence.spared and evidence.cut:
             return Verdict.RETRY_GREEDILY
         repetitive = evidence.compression > self.compression
-        return Verdict.RETRY_GREEDILY if repetitive and (evidence.final or evidence.truncated) else Verdict.TAKE
+        return Verdict.RETRY_GREEDILY if repetitive and (evidence.final or evidence.spared) else Verdict.TAKE
 
     def is_loop(self, words: Sequence[Word], span: float) -> bool:
         """Say whether a phrase is repeated faster than anyone speaks.

@@ -26,6 +26,8 @@ class Heard:
     """As it was asked for, or the likeliest of those that were allowed."""
     probability: float | None
     """Of the language among those that were allowed; None if there was nothing to choose."""
+    computed: int
+    """Positions of the audio that were computed for it; the others were known."""
 
 
 class Listener:
@@ -43,14 +45,14 @@ class Listener:
 
     def hear(self, batch: Sequence[DecodeRequest], full: Sequence[bool]) -> list[Heard]:
         """Encode a batch and name its languages; full: which rows are given 30 s of context whatever the setting."""
-        audio = self._encoder.encode(batch, full)
+        windows = self._encoder.encode(batch, full)
         choices = [self._choices(request) for request in batch]
         unknown = [row for row, codes in enumerate(choices) if len(codes) > 1]
-        found = dict(zip(unknown, self._judge([audio[row] for row in unknown]), strict=True))
+        found = dict(zip(unknown, self._judge([windows[row].audio for row in unknown]), strict=True))
         heard = []
         for row, codes in enumerate(choices):
             language, probability = likeliest(codes, found[row]) if row in found else (codes[0], None)
-            heard.append(Heard(audio[row], language, probability))
+            heard.append(Heard(windows[row].audio, language, probability, windows[row].computed))
         return heard
 
     def _choices(self, request: DecodeRequest) -> Sequence[str]:

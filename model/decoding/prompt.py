@@ -16,9 +16,9 @@ TOKENS_PER_SECOND = 20
 """Several times what English needs; a loop on short audio is cut here."""
 SPARE_TOKENS = 20
 """Beyond that, for timestamps and for very short audio."""
-TRUNCATED_PER_SECOND, TRUNCATED_SPARE = 8, 8
-"""The same where the encoder was shown less than 30 s, which makes decoders run on: text that needs more is decoded
-with 30 s, and no stream waits long for another's runaway."""
+SPARED_PER_SECOND, SPARED_BEYOND = 8, 8
+"""The same where the encoder was shown less than 30 s, which makes decoders run on, or did not compute all of it: text
+that needs more is decoded with all, and no stream waits long for another's runaway."""
 REPEATED_PER_SECOND = 12
 """Tokens of one repeated phrase that nobody can say in a second of English, over the whole of the audio."""
 GUESSED_PAUSE = SAMPLE_RATE // 5
@@ -45,19 +45,19 @@ class PromptBuilder:
         *,
         prompted: bool = True,
         drafted: bool = True,
-        truncated: bool = False,
+        spared: bool = False,
         seed: int = 0,
     ) -> DecodeRow:
         """Build the row of a request.
 
-        language: what was asked for or detected; prompted and drafted: whether prompt and draft are used; truncated:
-        whether the encoder was shown less than 30 s.
+        language: what was asked for or detected; prompted and drafted: whether prompt and draft are used; spared:
+        whether the encoder did less than it could, see `token_limit`.
         Raises ValueError if the prefix leaves no room for new text, or for a language or task the model does not have.
         """
         sot = self._tokenizer.sot_sequence(language, request.task)
         prefix, draft = self.window_tokens(request)
         room = self._positions - len(sot) - len(prefix)
-        limit = min(room, token_limit(request, language, truncated=truncated))
+        limit = min(room, token_limit(request, language, spared=spared))
         if limit < 1:
             most = self._positions - len(sot) - 1
             raise ValueError(f"prefix must take at most {most} tokens, got {len(prefix)}")
@@ -139,12 +139,12 @@ class _Writer:
         return self._begin + self._step
 
 
-def token_limit(request: DecodeRequest, language: str | None = None, *, truncated: bool = False) -> int:
+def token_limit(request: DecodeRequest, language: str | None = None, *, spared: bool = False) -> int:
     """Return how many tokens the audio after the prefix can hold.
 
-    truncated: how many it will hold but for rare text, which is decoded again.
+    spared: how many it will hold but for rare text, which is decoded again.
     """
-    rate, spare = (TRUNCATED_PER_SECOND, TRUNCATED_SPARE) if truncated else (TOKENS_PER_SECOND, SPARE_TOKENS)
+    rate, spare = (SPARED_PER_SECOND, SPARED_BEYOND) if spared else (TOKENS_PER_SECOND, SPARE_TOKENS)
     return token_density(language) * (ceil(rate * seconds_after(request, request.prefix)) + spare)
 
 

@@ -72,6 +72,10 @@ class WhisperAttention(nn.Module):
         """Scaled dot-product attention, (batch, n, d_model); `mask` bool, True = may be seen, or added to scores."""
         dropped = self.dropout if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q.to(k.dtype), k, v, attn_mask=mask, dropout_p=dropped, is_causal=causal)
+        return self.leave(mixed)
+
+    def leave(self, mixed: Tensor) -> Tensor:
+        """Return what the heads have mixed, (batch, heads, n, head_dim), as (batch, n, d_model)."""
         out: Tensor = self.out_proj(self._wide(mixed.transpose(1, 2).flatten(2)))
         return out
 

@@ -6,7 +6,8 @@ Source: Radford et al. 2022, section 2.2.
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from model.layers.feed_forward import FeedForward
 from model.layers.int8 import Int8Linear
 from model.layers.outputs import BaseModelOutput
 from model.layers.traces import Traces
+from model.layers.window_memory import Span, WindowMemory
 
 
 def sinusoids(length: int, channels: int, max_timescale: float = 10000.0) -> Tensor:
@@ -51,12 +53,31 @@ class WhisperEncoderLayer(FeedForward):
         own, normed = self.self_attn, self.self_attn_layer_norm(x)
         q, k, v = own.project(normed)
         mixed, weights = own.weigh(q, k, v) if weigh else (own.attend(q, k, v), None)
+        return self._go_on(x, mixed), weights
+
+    def renew(self, x: Tensor, layer: int, spans: Sequence[Span]) -> Tensor:
+        """Compute some positions of several windows, for inference: (1, n, d_model) -> the same shape.
+
+        x: the positions of all spans, one after the other; layer: which one this is, for the spans' memories.
+        """
+        own = self.self_attn
+        q, k, v = own.project(self.self_attn_layer_norm(x))
+        mixed, at = torch.empty_like(q), 0
+        for span in spans:
+            rows = slice(at, at + span.length)
+            keys, values = span.memory.write(layer, span.first, k[0, :, rows], v[0, :, rows])
+            mixed[:, :, rows] = F.scaled_dot_product_attention(q[:, :, rows], keys, values)
+            at += span.length
+        return self._go_on(x, own.leave(mixed))
+
+    def _go_on(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """Do what comes after the attention."""
         x = x + dropout(mixed, self.dropout, training=self.training)
         x = self.feed_forward(x)
         if x.dtype == torch.float16:
             limit = torch.finfo(torch.float16).max - 1000
             x = x.clamp(min=-limit, max=limit)
-        return x, weights
+        return x
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """Apply the position-wise network, where that is faster to some positions at a time."""
@@ -118,6 +139,43 @@ class WhisperEncoder(nn.Module):
             raise ValueError(f"at most {limit} log-mel frames fit the encoder, got {features.shape[-1]}")
         return self._read(features, Traces())
 
+    def new_memory(self, positions: int) -> WindowMemory:
+        """Return room for what `renew` keeps of a window of so many positions."""
+        heads, weight = self.config.encoder_attention_heads, self.embed_positions.weight
+        return WindowMemory.empty(len(self.layers), heads, positions, weight, self._inner)
+
+    def memory_bytes(self, positions: int) -> int:
+        """Return how much memory that takes."""
+        itemsize: int = self.embed_positions.weight.itemsize
+        return positions * self.config.d_model * (2 * len(self.layers) * self._inner.itemsize + itemsize)
+
+    @property
+    def _inner(self) -> torch.dtype:
+        """Type of keys and values."""
+        first = cast("WhisperEncoderLayer", self.layers[0])
+        return first.self_attn.inference or self.embed_positions.weight.dtype
+
+    def renew(self, spans: Sequence[Span]) -> None:
+        """Compute the positions of some spans, for inference, and put what is found into their memories.
+
+        They hear all positions of their own window: those of the span as they are now, the others as the memory has
+        them. A span of all positions is what `encode` does.
+        """
+        x = torch.cat([self._stem(span.features[None], span.first, span.end) for span in spans], dim=1)
+        for index, layer in enumerate(cast("list[WhisperEncoderLayer]", list(self.layers))):
+            x = layer.renew(x, index, spans)
+        found = self.layer_norm(x)[0].split([span.length for span in spans])
+        for span, rows in zip(spans, found, strict=True):
+            span.memory.output[span.first : span.end] = rows
+
+    def _stem(self, features: Tensor, first: int, end: int) -> Tensor:
+        """Convolve frames, (batch, n_mels, n_frames), to positions `first` to `end`, (batch, n, d_model)."""
+        # A position hears two frames to either side of its own; one position more at a cut has them all.
+        before = min(first, 1)
+        x = features[..., 2 * (first - before) : 2 * (end + 1)]
+        x = F.gelu(self.conv2(F.gelu(self.conv1(x)))).transpose(1, 2)
+        return x[:, before : before + end - first] + self.embed_positions.weight[first:end]
+
     def freeze(self) -> None:
         """Let training change none of its weights."""
         self.requires_grad_(requires_grad=False)
@@ -132,9 +190,7 @@ class WhisperEncoder(nn.Module):
                 f"input_features must be (batch, {weight.shape[1]}, frames) {weight.dtype}, got "
                 f"{tuple(features.shape)} {features.dtype}"
             )
-        x = F.gelu(self.conv1(features))
-        x = F.gelu(self.conv2(x)).transpose(1, 2)
-        x = x + self.embed_positions.weight[: x.shape[1]]
+        x = self._stem(features, 0, features.shape[-1] // 2)
         x = dropout(x, self.config.dropout, training=self.training)
         weigh = traces.attention is not None or self.config.attn_implementation == "eager"
         for index, layer in enumerate(self.layers):

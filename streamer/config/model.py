@@ -19,6 +19,15 @@ class EncoderContext(StrEnum):
     """The audio plus a margin of silence."""
 
 
+class EncoderReuse(StrEnum):
+    """Whether an update leaves positions of the audio as they were encoded before, those far from what is new."""
+
+    AUTO = "auto"
+    """On for a model whose card says it was measured with it, off otherwise."""
+    ON = "on"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
     """Which model, where and how."""
@@ -33,6 +42,8 @@ class ModelConfig:
     """CPU threads for the model; 0 leaves one core to the event loop."""
     encoder_context: EncoderContext = EncoderContext.AUTO
     """full, dynamic or auto."""
+    encoder_reuse: EncoderReuse = EncoderReuse.AUTO
+    """Encode only what is near new audio, again and again: on, off or auto."""
     max_batch: int = 32
     """Windows decoded together at most."""
     offline: bool = False

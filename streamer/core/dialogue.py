@@ -70,6 +70,7 @@ class Dialogue:
             context=self._topic.context,
             prefix=utterance.committed,
             draft=utterance.draft,
+            earlier=utterance.earlier,
             language=self._language.wanted(utterance.language),
             languages=self._topic.languages or self._languages,
             task=self._topic.task,

@@ -56,6 +56,8 @@ class Utterance:
         self.committed: tuple[Segment, ...] = ()
         """Committed words still in the window."""
         self.draft: tuple[Segment, ...] = ()
+        self.earlier: tuple[int, ...] = ()
+        """Where the windows that began at `window_start` and were heard before ended."""
         self._policy = policy
         self._trim_after = config.trim_after_ms * SAMPLE_RATE // 1000
         self._margin = config.commit_margin_ms * SAMPLE_RATE // 1000
@@ -73,6 +75,7 @@ class Utterance:
     def receive(self, hypothesis: Hypothesis) -> Update:
         """Take the answer to the last request: commit what is safe, keep the rest as draft, trim the window."""
         self.heard = hypothesis.end
+        self.earlier = (*self.earlier, hypothesis.end)
         words = hypothesis.words
         if hypothesis.final:
             committed = self._commit(hypothesis.segments, self._policy.finish(words), keep_open=False)
@@ -97,7 +100,7 @@ class Utterance:
         self.draft = ()
         self._policy.finish(())
         self.heard = self.decided = request.end
-        self.window_start = request.end - request.end % HOP
+        self._begin_at(request.end - request.end % HOP)
         return gap, departed
 
     def take_text(self, words: Sequence[Word]) -> str:
@@ -150,8 +153,13 @@ class Utterance:
 
     def _cut(self, cut: Cut) -> tuple[Word, ...]:
         place = cut.place - cut.place % HOP
-        self.window_start = max(self.window_start, min(place, self.heard - self.heard % HOP))
+        self._begin_at(max(self.window_start, min(place, self.heard - self.heard % HOP)))
         return self._leave(cut.index)
+
+    def _begin_at(self, start: int) -> None:
+        """Let the window begin here from now on."""
+        if start != self.window_start:
+            self.window_start, self.earlier = start, ()
 
     def _leave(self, count: int) -> tuple[Word, ...]:
         """Let the first `count` committed words go."""

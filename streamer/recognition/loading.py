@@ -28,6 +28,7 @@ def build_recognizer(config: ModelConfig) -> Recognizer:
         precision=config.precision,
         threads=config.threads or spare_cores(),
         encoder_context=config.encoder_context,
+        encoder_reuse=config.encoder_reuse,
         offline=config.offline,
     )
     return cast("Recognizer", recognizer)

@@ -57,9 +57,10 @@ def test_the_rest_of_the_context_is_silence_and_not_a_mask():
     longer = replace(asked, audio=np.pad(asked.audio, (0, encoder().frames(len(asked.audio)) * HOP - 32_000)))
     padded = WindowEncoder(small_checkpoint().model.model.encoder, 80, dynamic=True)
     padded.frames = lambda samples, *, full=False: 384  # type: ignore[method-assign]  # no second margin
-    (alone,) = encoder().encode([asked])
-    torch.testing.assert_close(padded.encode([longer])[0], alone)
-    rows = encoder().encode([replace(asked, stream=f"{i}") for i in range(3)], [False, True, False])
+    ((alone, _),) = encoder().encode([asked])
+    torch.testing.assert_close(padded.encode([longer])[0].audio, alone)
+    windows = encoder().encode([replace(asked, stream=f"{i}") for i in range(3)], [False, True, False])
+    rows = [window.audio for window in windows]
     assert [len(row) for row in rows] == [192, FULL, 192]
     torch.testing.assert_close(rows[2], alone)
     batch = Encoded.of(rows)
@@ -85,7 +86,7 @@ def test_the_context_of_a_window_never_shrinks_while_it_grows(words, chunk):
 
 
 @pytest.mark.parametrize(
-    ("final", "trained", "truncated", "first"),
+    ("final", "trained", "spared", "first"),
     [
         (False, False, True, [False, True]),
         (False, True, True, [False, True]),
@@ -95,28 +96,28 @@ def test_the_context_of_a_window_never_shrinks_while_it_grows(words, chunk):
         (True, False, False, [False]),
     ],
 )
-def test_finals_get_30_s_unless_the_model_was_trained_for_less(final, trained, truncated, first):
+def test_finals_get_30_s_unless_the_model_was_trained_for_less(final, trained, spared, first):
     guards = Guards(temperatures=(0.5,), partial_temperatures=(0.5,))
     plan = Planner(guards, trusts_truncation=trained).plan(
-        request(final=final, prompt=TOKENIZER.encode(" ba")), truncated=truncated
+        request(final=final, prompt=TOKENIZER.encode(" ba")), spared=spared
     )
     assert plan == (
         *[Recipe(**GREEDY, full_context=full) for full in first],
-        Recipe(prompted=False, temperature=0.0, full_context=truncated),
-        Recipe(prompted=False, temperature=0.5, full_context=truncated),
+        Recipe(prompted=False, temperature=0.0, full_context=spared),
+        Recipe(prompted=False, temperature=0.5, full_context=spared),
     )
 
 
 @pytest.mark.parametrize(
-    ("language", "truncated", "limit"),
+    ("language", "spared", "limit"),
     [("en", False, 60), ("en", True, 24), ("th", True, 48), ("ka", True, 144), ("ka", False, 360), (None, False, 60)],
 )
-def test_text_is_limited_by_its_audio_and_by_what_its_language_needs(language, truncated, limit):
-    assert token_limit(request(2.0), language, truncated=truncated) == limit
+def test_text_is_limited_by_its_audio_and_by_what_its_language_needs(language, spared, limit):
+    assert token_limit(request(2.0), language, spared=spared) == limit
 
 
 def test_a_row_knows_whether_its_context_is_short():
-    rows = [PromptBuilder(TOKENIZER).row(request(2.0), "en", truncated=short) for short in (False, True)]
+    rows = [PromptBuilder(TOKENIZER).row(request(2.0), "en", spared=short) for short in (False, True)]
     assert [row.limit for row in rows] == [60, 24]
 
 

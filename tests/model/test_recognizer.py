@@ -208,6 +208,10 @@ def test_silence_is_in_a_language_that_was_asked_for(language, languages, told):
         ({"start": -160}, "not negative"),
         ({"language": "xx"}, "'xx'"),
         ({"languages": ("en", "xx")}, "languages must be some of en, zh, de, es, ru, got 'xx'"),
+        ({"earlier": (8000, 8000)}, "earlier ends must rise from 0 to 32000, got \\(8000, 8000\\)"),
+        ({"earlier": (32_000,)}, "earlier ends must rise from 0 to 32000, got \\(32000,\\)"),
+        ({"earlier": (0,)}, "earlier ends must rise"),
+        ({"start": 1600, "earlier": (1600,)}, "earlier ends must rise from 1600 to 33600"),
         ({"attempt": -1}, "attempt must be None or not negative, got -1"),
         ({"prefix": (segment(0, None, *[word(" ba", 0, 1)] * 500),)}, "prefix must take at most"),
     ],
@@ -221,10 +225,10 @@ def test_features_are_kept_for_so_many_streams_only():
     few = unguarded(max_streams=2)
     for i in range(5):
         few.transcribe([request(0.5, seed=i)])
-    assert list(few._encoder._features) == ["s3", "s4"]
+    assert list(few._encoder._features._streams) == ["s3", "s4"]
     few.forget("s4")
     few.forget("never seen")
-    assert list(few._encoder._features) == ["s3"]
+    assert list(few._encoder._features._streams) == ["s3"]
 
 
 def test_the_full_context_is_thirty_seconds():

@@ -15,7 +15,7 @@ from streamer.__main__ import run
 from streamer.commands import serve as serve_command
 from streamer.commands.outcome import Exit
 from streamer.commands.settings import full_names
-from streamer.config import Config, ConfigError, EncoderContext, LogFormat, ModelConfig, ServerConfig
+from streamer.config import Config, ConfigError, EncoderContext, EncoderReuse, LogFormat, ModelConfig, ServerConfig
 from tests.streamer.commands.console import one_line
 
 Settings = Callable[..., Config]
@@ -79,6 +79,7 @@ def test_sources_may_set_different_fields_of_one_section(settings, monkeypatch):
         (["--threads", "3"], "model", "threads", 3),
         (["--offline"], "model", "offline", True),
         (["--model.encoder-context", "dynamic"], "model", "encoder_context", EncoderContext.DYNAMIC),
+        (["--model.encoder-reuse", "on"], "model", "encoder_reuse", EncoderReuse.ON),
         (["--host", "::1"], "server", "host", "::1"),
         (["--port", "0"], "server", "port", 0),
         (["--insecure"], "server", "insecure", True),
@@ -98,6 +99,7 @@ def test_every_setting_can_be_made_in_the_environment(settings, monkeypatch):
     other = {int: "1000", float: "60.5", bool: "true", str: "x", Path | None: "x", tuple[str, ...]: "en de"}
     special = {
         "STREAMER_LOG_LEVEL": "ERROR", "STREAMER_LOG_FORMAT": "json", "STREAMER_MODEL_ENCODER_CONTEXT": "full",
+        "STREAMER_MODEL_ENCODER_REUSE": "off",
         "STREAMER_ENDPOINT_VAD_AGGRESSIVENESS": "3", "STREAMER_SESSION_PROMPT_TOKENS": "7",
         "STREAMER_SESSION_TRIM_AFTER_MS": "9000", "STREAMER_SESSION_MAX_BACKLOG_MS": "36000",
         "STREAMER_SERVER_MAX_MESSAGE_BYTES": "5000", "STREAMER_SERVER_MAX_LOAD": "0.5",

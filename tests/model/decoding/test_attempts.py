@@ -11,11 +11,11 @@ from tests.model.asking import request
 GUARDS = Guards(temperatures=(0.4, 0.8), partial_temperatures=(0.6,))
 
 
-def contexts(*, truncated: bool, trained: bool, **wishes: object) -> list[tuple[bool, float]]:
+def contexts(*, spared: bool, trained: bool, **wishes: object) -> list[tuple[bool, float]]:
     """Return of each attempt that may be made whether it has less than 30 s of context, and its temperature."""
     asked = request(1.0, **wishes)
-    plan = Planner(GUARDS, trusts_truncation=trained).plan(asked, truncated=truncated)
-    jobs = [Job(asked, (recipe,), truncated) for recipe in plan]
+    plan = Planner(GUARDS, trusts_truncation=trained).plan(asked, spared=spared)
+    jobs = [Job(asked, (recipe,), spared) for recipe in plan]
     return [(job.shortened, job.recipe.temperature) for job in jobs]
 
 
@@ -27,13 +27,13 @@ def test_only_the_first_attempt_is_short_of_context_and_a_final_one_only_of_a_mo
     drawn = [(False, temperature) for temperature in (GUARDS.temperatures if final else GUARDS.partial_temperatures)]
     whole = [(False, 0.0), *drawn]
 
-    assert contexts(truncated=False, trained=trained, final=final) == whole
+    assert contexts(spared=False, trained=trained, final=final) == whole
     short = [(True, 0.0)] if trained or not final else []
-    assert contexts(truncated=True, trained=trained, final=final) == [*short, *whole]
+    assert contexts(spared=True, trained=trained, final=final) == [*short, *whole]
 
 
 def test_what_was_said_before_is_left_out_before_anything_is_drawn() -> None:
-    assert contexts(truncated=True, trained=True, final=False, context="Names: Boro") == [
+    assert contexts(spared=True, trained=True, final=False, context="Names: Boro") == [
         (True, 0.0),
         (False, 0.0),
         (False, 0.0),

@@ -182,6 +182,54 @@ def test_requests_never_exceed_the_window_and_start_on_a_frame():
     assert all(request.start % 160 == 0 for request in seen)
 
 
+class Minutes(LevelRecognizer):
+    """Notes what it was asked, and fails where it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[DecodeRequest] = []
+
+    def answer(self, request: DecodeRequest, size: int = 1) -> Hypothesis:
+        self.seen.append(request)
+        return super().answer(request, size)
+
+
+@given(st.lists(st.lists(words, min_size=1, max_size=80), min_size=1, max_size=3), chunk_sizes, latencies)
+@settings(max_examples=20, deadline=None)
+def test_a_request_says_where_those_before_it_ended_that_began_where_it_begins(said, chunks, delays):
+    minutes = Minutes()
+    play(audio_of(said), chunks, delays, recognizer=minutes)
+    before: dict[int, list[int]] = {}
+    for request in minutes.seen:
+        ends = before.setdefault(request.start, [])
+        assert request.earlier == tuple(ends)
+        assert ends == sorted(ends)
+        ends.append(request.end)
+    longest = max(len(phrase) for phrase in said)
+    assert longest < 60 or len({request.start for request in minutes.seen}) > len(said), "windows were trimmed"
+
+
+def test_a_request_that_failed_is_not_one_of_those_before():
+    session, minutes = new_session(), Minutes()
+    session.receive_audio(np.concatenate([silence(SECOND // 3), speak([1, 2, 3, 4, 5, 6])]))
+    first = session.next_request()
+    assert first is not None
+    session.receive_failure("lost")
+    again = session.next_request()
+    assert again is not None
+    assert (again.end, again.earlier) == (first.end, ())
+    session.receive_hypothesis(minutes.answer(again))
+    for _ in range(2):
+        given_up = session.next_request()
+        assert given_up is not None
+        assert given_up.earlier == (first.end,)
+        session.receive_failure("lost")
+    after = session.next_request()
+    assert after is not None
+    assert after.start > first.start
+    assert after.earlier == ()
+
+
 def test_the_events_of_an_utterance_come_in_order():
     kinds = [type(event) for event in play(audio_of([[1, 2, 3, 4]]))]
 
