@@ -60,9 +60,9 @@ class Ours:
         return f"{self.variant.name}, what peers heard" if self.among_peers else self.variant.name
 
     def build(self, work: Path) -> System:
-        """Load the model, once for each context."""
+        """Load the model, once for each context and with reuse or without."""
         del work
-        system = StreamerSystem(self.variant, load(self.model, self.variant.context))
+        system = StreamerSystem(self.variant, load(self.model, self.variant.context, reuse=self.variant.reuse))
         system.name = self.name
         return system
 
@@ -89,13 +89,15 @@ class Peer:
 
 
 @cache
-def load(model: str, context: str) -> WhisperRecognizer:
+def load(model: str, context: str, *, reuse: bool) -> WhisperRecognizer:
     """Load the model on one thread of the CPU, so that its CPU seconds are also its time."""
-    return WhisperRecognizer.load(model, "cpu", threads=1, encoder_context=context)
+    return WhisperRecognizer.load(
+        model, "cpu", threads=1, encoder_context=context, encoder_reuse="on" if reuse else "off"
+    )
 
 
 def ours(model: str, peers_share: float = 1.0) -> Iterator[Ours]:
-    """Yield our defaults, then every policy, context and draft setting.
+    """Yield our defaults, then every policy, context and draft setting, and the first of them without reuse.
 
     What costs much and changes no words, or few, hears the short streams. If peers hear less than all of the audio, our
     defaults hear that besides, so that they can be compared.
@@ -108,8 +110,10 @@ def ours(model: str, peers_share: float = 1.0) -> Iterator[Ours]:
         yield Ours(default, model)
     for policy in CommitPolicyName:
         yield Ours(Variant(policy, interval_ms=INTERVAL_MS), model)
+        yield Ours(Variant(policy, interval_ms=INTERVAL_MS, reuse=False), model)
         for context, drafts in (("dynamic", False), ("full", True), ("full", False)):
             yield Ours(Variant(policy, context, drafts, INTERVAL_MS), model, share=SHORT)
+        yield Ours(Variant(policy, "full", interval_ms=INTERVAL_MS, reuse=False), model, share=SHORT)
 
 
 def peers(folders: Mapping[str, Path | None], share: float = 1.0, model: str = "demo") -> Iterator[Peer]:

@@ -14,6 +14,7 @@ from benchmarks.engines_work import Work
 
 Engine = Callable[[Work], str]
 ACCEPTANCES = (None, 0.0, 0.5, 0.6, 0.76, 0.9, 1.0)
+GATED = (0.6, 0.9)
 
 
 class Table(StrEnum):
@@ -43,11 +44,13 @@ class Contestant:
     context: str = "full"
     acceptances: tuple[float | None, ...] = (None,)
     """Drafts that it is given."""
+    reuse: bool = False
+    """Whether ours leaves positions as the update before had them."""
 
     @property
     def name(self) -> str:
         """As it is written in tables."""
-        return f"{self.kind} {self.precision}"
+        return f"{self.kind} {self.precision}{', reuse' if self.reuse else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ CONTESTANTS = (
     Contestant(Kind.CTRANSLATE2, "float32", Table.SAME, "dynamic"),
     Contestant(Kind.WHISPER_CPP, "q8_0", Table.SAME, "dynamic"),
     Contestant(Kind.OURS, "int8", Table.USERS, "full", (None, 0.6, 0.9)),
+    Contestant(Kind.OURS, "int8", Table.USERS, "dynamic", GATED, reuse=True),
+    Contestant(Kind.OURS, "int8", Table.USERS, "full", GATED, reuse=True),
     Contestant(Kind.FASTER_WHISPER, "int8", Table.USERS),
     Contestant(Kind.FASTER_WHISPER, "float32", Table.USERS),
     Contestant(Kind.WHISPER_CPP, "q8_0", Table.USERS),
@@ -77,7 +82,8 @@ def make(contestant: Contestant, folders: Folders, threads: int) -> Engine:
     """Load an engine. Raises what its package raises, ImportError where it is not installed."""
     match contestant.kind:
         case Kind.OURS:
-            return OurEngine(folders.ours, threads, contestant.precision, contestant.context)
+            ours = contestant
+            return OurEngine(folders.ours, threads, ours.precision, ours.context, reuse=ours.reuse)
         case Kind.FASTER_WHISPER:
             return FasterWhisper(folders.ctranslate2, threads, contestant.precision)
         case Kind.CTRANSLATE2:

@@ -32,6 +32,8 @@ class Variant:
     """"dynamic" or "full"."""
     drafts: bool = True
     interval_ms: int = 350
+    reuse: bool = True
+    """Whether positions of the audio are used again, see `model/decoding/reuse.py`."""
 
     @property
     def name(self) -> str:
@@ -39,13 +41,15 @@ class Variant:
         parts = [f"streamer, {self.policy}"]
         parts += [f"{self.context} context"] if self.context != "dynamic" else []
         parts += ["no drafts"] if not self.drafts else []
+        parts += ["no reuse"] if not self.reuse else []
         return ", ".join([*parts, f"{self.interval_ms / 1000:g} s"])
 
     @property
     def settings(self) -> str:
         """What was set, in words."""
         drafts = "drafts" if self.drafts else "no drafts"
-        return f"{self.policy}, {self.context} context, {drafts}, an update every {self.interval_ms} ms"
+        reuse = "reuse" if self.reuse else "no reuse"
+        return f"{self.policy}, {self.context} context, {reuse}, {drafts}, an update every {self.interval_ms} ms"
 
 
 class StreamerSystem:
@@ -59,7 +63,7 @@ class StreamerSystem:
         meter: Callable[[], float] = time.process_time,
         vad: Callable[[int], VoiceActivityDetector] = WebRtcVad,
     ) -> None:
-        """recognizer: with the context that the variant names; session: all other settings.
+        """recognizer: with the context and reuse that the variant names; session: all other settings.
 
         meter: tells the CPU seconds used so far; vad: makes a detector of an aggressiveness.
         """

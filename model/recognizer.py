@@ -3,8 +3,8 @@
 Theory of operation. A batch is encoded, windows of one length together; languages are detected where nobody said one
 (`hearing.py`); then all rows are decoded as one ragged batch. Each attempt becomes words with times and is judged
 (`guards.py`). What is not taken is tried again in smaller batches (`attempts.py`): with all the context, without
-prompt, then at rising temperatures. Features, and what the encoder knows of windows that grow (`reuse.py`), are all that
-is kept between calls, and they only save work: any request can be answered at any time.
+prompt, then at rising temperatures. Features, and what the encoder knows of windows that grow (`reuse.py`), are all
+that is kept between calls, and they only save work: any request can be answered at any time.
 """
 
 from __future__ import annotations

@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from benchmarks import engines_ggml, engines_report
+from benchmarks.engines import with_whole_updates
 from benchmarks.engines_checkpoint import TEXT, Script, Shape, end_of, write_checkpoint
 from benchmarks.engines_contestants import Table
-from benchmarks.engines_ours import OurEngine
+from benchmarks.engines_ours import OurEngine, ends
 from benchmarks.engines_report import Cell
 from benchmarks.engines_work import Work, damage, drafted
 from model.checkpoint import load_checkpoint
+from model.decoding.reuse import AFTER, HALO
 from model.files.hub import demo_folder
 from model.types import SAMPLE_RATE
 from model.vocabulary import Vocabulary
@@ -122,7 +124,33 @@ def test_costs_are_shares_of_each_tables_reference():
     assert "| streamer int8 | the window | 0.9 | 3 | 0.12 |" in text
     assert "| streamer int8 | the window | 0.9 | 3 | 0.50 |" in text
     assert "not measured: ImportError: no module" in text
-    assert "| base | 10 s | 0.9 | 0.12 (1/8.0) | 0.50 (1/2.0) | not measured |" in text
+    assert "| base | 10 s | streamer int8 | the window | 0.9 | 0.12 (1/8.0) | 0.50 (1/2.0) | not measured |" in text
+
+
+def test_with_reuse_one_update_in_sixteen_costs_as_much_as_without():
+    def cell(name: str, context: str, seconds: float, *, reuse: bool = False) -> Cell:
+        return Cell("base", 10, Table.USERS, name, context, 0.9, seconds=seconds, reuse=reuse)
+
+    whole = [cell("streamer int8", "dynamic", 0.5), cell("streamer int8", "full", 1.6)]
+    parts = [cell("streamer int8, reuse", "full", 0.1, reuse=True)]
+    told = [with_whole_updates(one, [*whole, *parts]) for one in (*whole, *parts)]
+    assert told[:2] == whole
+    assert told[2].seconds == pytest.approx((15 * 0.1 + 1.6) / 16)
+    table = engines_report.report([*told, cell("faster-whisper int8", "full", 1.0)], "command", "machine")
+    assert "| base | 10 s | streamer int8, reuse | 30 s | 0.9 | 0.19 (1/5.2) |" in table
+
+
+def test_an_engine_with_reuse_has_heard_the_window_every_half_second(scripted, vocabulary):
+    folder, script, _ = scripted
+    engine, asked = OurEngine(folder, 1, "float32", "dynamic", reuse=True), work(scripted[1], vocabulary, 0.9)
+    assert ends(asked.audio) == tuple(range(8000, 80_000, 8000))
+    seen = []
+    transcribe = engine._recognizer.transcribe
+    engine._recognizer.transcribe = lambda batch: seen.append(transcribe(batch)[0].statistics) or transcribe(batch)
+    engine.hear_before(asked)
+    assert engine(asked) == script.text
+    assert seen[1].computed_positions < seen[1].encoder_positions
+    assert seen[1].computed_positions == HALO + 25 + AFTER
 
 
 def test_without_a_reference_no_share_is_made_up():
