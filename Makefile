@@ -90,6 +90,7 @@ bench: $(VENV)/.installed-bench ## measure delays, drafts, load, engines, whole 
 	$(BIN)/python -m benchmarks.streaming
 	$(BIN)/python -m benchmarks.latency
 	$(BIN)/python -m benchmarks.drafts
+	$(BIN)/python -m benchmarks.reuse
 	$(BIN)/python -m benchmarks.load
 	$(BIN)/python -m benchmarks.engines
 	$(BIN)/python -m benchmarks.long_form

@@ -78,6 +78,10 @@ class Metrics:
         self._tokens = Counter("streamer_tokens", "Tokens decoded after the committed prefix", registry=registry)
         self._drafted = Counter("streamer_draft_tokens", "Draft tokens put to the decoder", registry=registry)
         self._accepted = Counter("streamer_draft_tokens_accepted", "Draft tokens it accepted", registry=registry)
+        self._positions = Counter("streamer_encoder_positions", "Encoder positions, 20 ms each", registry=registry)
+        self._computed = Counter(
+            "streamer_encoder_positions_computed", "Those not known from an earlier update", registry=registry
+        )
         self._fallbacks = Counter("streamer_fallbacks", "Decodes a guard asked to repeat", registry=registry)
         self._waits = Histogram(
             "streamer_update_wait_seconds",
@@ -190,6 +194,8 @@ class Metrics:
             self._tokens.inc(statistics.tokens)
             self._drafted.inc(statistics.draft_tokens)
             self._accepted.inc(statistics.accepted_tokens)
+            self._positions.inc(statistics.encoder_positions)
+            self._computed.inc(statistics.computed_positions)
             self._fallbacks.inc(statistics.fallbacks)
 
     def batch_failed(self, size: int) -> None:  # noqa: ARG002  # part of EngineObserver; a failure is one, however large

@@ -43,14 +43,16 @@ REFRESH = 16
 HOP_OF_POSITION = 2 * HOP
 """Samples of an encoder position: 20 ms."""
 SHARE, GPU_SHARE = 8, 4
-"""What may be kept: one part in so many of the memory there is. A window of 12 s takes 3 MB with the demo model and 16
-with base in float32, one of 30 s 37 with base and 250 with large-v3-turbo in 16 bits."""
+"""What may be kept: one part in so many of all memory, or of what is free of a GPU's once the network is there. A
+window of 12 s takes 3 MB with the demo model and 16 with base in float32, one of 30 s takes 37 with base and 250 with
+large-v3-turbo in 16 bits."""
 
 
 def room_on(device: torch.device) -> int:
     """Return how many bytes may be kept on a device."""
     if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory) // GPU_SHARE
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free) // GPU_SHARE
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // SHARE
 
 

@@ -56,7 +56,15 @@ def test_events_are_counted_by_kind() -> None:
 
 def test_batches_tell_size_time_passes_and_drafts() -> None:
     metrics = Metrics()
-    statistics = DecodeStatistics(passes=3, draft_tokens=5, accepted_tokens=4, tokens=6, fallbacks=1)
+    statistics = DecodeStatistics(
+        passes=3,
+        draft_tokens=5,
+        accepted_tokens=4,
+        tokens=6,
+        encoder_positions=256,
+        computed_positions=134,
+        fallbacks=1,
+    )
     hypothesis = Hypothesis(0, 16_000, (), "en", statistics=statistics)
     metrics.batch_done(Batch(Lane.FAST, (hypothesis, hypothesis), 0.25, (0.1, 0.2), 1.0))
     metrics.batch_failed(4)
@@ -74,6 +82,8 @@ def test_batches_tell_size_time_passes_and_drafts() -> None:
         "streamer_tokens_total": 12,
         "streamer_draft_tokens_total": 10,
         "streamer_draft_tokens_accepted_total": 8,
+        "streamer_encoder_positions_total": 512,
+        "streamer_encoder_positions_computed_total": 268,
         "streamer_fallbacks_total": 2,
     }
     assert {name: counted[name] for name in expected} == expected
