@@ -43,7 +43,9 @@ class WhisperRecognizer:
         drafts: bool = True,
         compiled: bool = False,
     ) -> None:
-        """dynamic: encode the audio and a margin instead of 30 s; reuse, max_streams, compiled: see WindowEncoder.
+        """dynamic: encode the audio and a margin instead of 30 s; reuse: use positions again that hardly change.
+
+        max_streams, compiled: see WindowEncoder.
 
         drafts: verify what was guessed before, rather than decode all of it anew; for those who measure.
         """
@@ -57,7 +59,7 @@ class WhisperRecognizer:
             network.model.encoder,
             checkpoint.n_mels,
             dynamic=dynamic,
-            reuse=reuse,
+            reuse_for=network.model if reuse else None,
             max_streams=max_streams,
             compiled=compiled,
         )
@@ -171,7 +173,8 @@ class WhisperRecognizer:
             for job, one in zip(jobs, heard, strict=True)
         ]
         encoded = Encoded.of([one.audio for one in heard])
-        found = self._decoder.decode(encoded.audio, encoded.lengths, rows, temperature)
+        known = [one.known for one in heard]
+        found = self._decoder.decode(encoded.audio, encoded.lengths, rows, temperature, known)
         for job, one, row, decoded in zip(jobs, heard, rows, found, strict=True):
             cost = DecodeStatistics(
                 passes=decoded.passes,

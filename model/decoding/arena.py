@@ -11,6 +11,7 @@ and hold zeros. (Masking alone would not do, 0 * infinity is NaN.)
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from torch import Tensor
 from model.decoding.step import FIELDS, SPAN, StepPlace
 from model.layers.cache import DecoderCache, LayerCache
 from model.layers.decoder import WhisperDecoder
+from model.layers.window_memory import AttentionMemory
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
 """Rows of a graph. What is decoded beyond the largest is decoded without."""
@@ -136,20 +138,23 @@ class CacheArena:
         """Whether there is room for a shape already. If not, `open` moves everything to other addresses."""
         return all(need <= have for need, have in zip(self._dimensions.sizes(shape), self._held, strict=True))
 
-    def open(self, audio: Tensor, lengths: Tensor | None, shape: Shape) -> DecoderCache:
+    def open(
+        self, audio: Tensor, lengths: Tensor | None, shape: Shape, known: Sequence[AttentionMemory | None] = ()
+    ) -> DecoderCache:
         """Return an empty cache of a shape for a batch of `len(audio)` rows; the one before is lost.
 
         Raises torch.OutOfMemoryError if there is no room for it and none to be had; then there is room for nothing.
-        audio: encoder output (rows, n_audio_ctx, d_model), no wider than the shape; lengths: (rows,), all if None.
+        audio: encoder output (rows, n_audio_ctx, d_model), no wider than the shape; lengths: (rows,), all if None;
+        known: see `WhisperDecoder.audio_cells`.
         """
         self._reserve(shape)
         rows, heard = audio.shape[:2]
         cache = self.cache(shape, rows)
         self._lengths[:rows] = heard if lengths is None else lengths
         self._lengths[rows:] = shape.positions  # a row that hears nothing at all would be NaN
-        for layer, cells in zip(self._decoder.layers, cache.layers, strict=True):
-            made = layer.cells(audio)  # type: ignore[operator]  # a module in a list of modules
-            for kept, new in ((cells.cross_keys, made.cross_keys), (cells.cross_values, made.cross_values)):
+        for layer, cells in enumerate(cache.layers):
+            keys, values = self._decoder.audio_cells(layer, audio, known)
+            for kept, new in ((cells.cross_keys, keys), (cells.cross_values, values)):
                 kept[:, :, :heard].copy_(new)
                 kept[:, :, heard:].zero_()
             cells.self_keys.zero_()

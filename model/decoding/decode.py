@@ -31,6 +31,7 @@ from model.decoding.step_counters import Reason, StepCounters
 from model.decoding.tail import run_stretch
 from model.layers.cache import DecoderCache
 from model.layers.head import VocabularyHead
+from model.layers.window_memory import AttentionMemory
 from model.rules import Limits, LogitRules
 from model.whisper import WhisperForConditionalGeneration
 
@@ -99,18 +100,24 @@ class BatchDecoder:
 
     @torch.inference_mode()
     def decode(
-        self, audio: Tensor, lengths: Tensor | None, rows: Sequence[DecodeRow], temperature: float = 0.0
+        self,
+        audio: Tensor,
+        lengths: Tensor | None,
+        rows: Sequence[DecodeRow],
+        temperature: float = 0.0,
+        known: Sequence[AttentionMemory | None] = (),
     ) -> list[Decoded]:
         """Decode every row until its end of text or its limit.
 
         audio: encoder output (batch, n_audio_ctx, d_model); lengths: (batch,) positions that belong to each row, None
-        for all; temperature 0 takes the best token, above it one is drawn (and drafts are of no use). A row may be no
-        longer than max_target_positions, its limit included.
+        for all; temperature 0 takes the best token, above it one is drawn (and drafts are of no use); known: what the
+        decoder has made of each row's audio before, None for one that it has not heard, empty for none at all. A row
+        may be no longer than max_target_positions, its limit included.
         """
         states = [Row(row, temperature, audio.device) for row in rows]
         capacity = max(len(row.head) + len(row.prefix) + row.limit for row in rows)
         # Copied, because rows will move.
-        cache = self._open(audio, None if lengths is None else lengths.clone(), capacity)
+        cache = self._open(audio, None if lengths is None else lengths.clone(), capacity, known)
         slots = states
         while any(not state.done for state in states):
             self._advance(slots, cache, temperature)
@@ -122,11 +129,13 @@ class BatchDecoder:
                 state.out.attention = torch.cat(state.attention, dim=1)[..., : audio.shape[1]]
         return [state.out for state in states]
 
-    def _open(self, audio: Tensor, lengths: Tensor | None, capacity: int) -> DecoderCache:
+    def _open(
+        self, audio: Tensor, lengths: Tensor | None, capacity: int, known: Sequence[AttentionMemory | None] = ()
+    ) -> DecoderCache:
         """Return an empty cache, where steps want it."""
         if self._steps is None:
-            return self._decoder.new_cache(audio, lengths, capacity)
-        return self._steps.open(audio, lengths, capacity)
+            return self._decoder.new_cache(audio, lengths, capacity, known)
+        return self._steps.open(audio, lengths, capacity, known)
 
     def _advance(self, slots: Sequence[Row], cache: DecoderCache, temperature: float) -> None:
         """Make one pass, or as many as need no drafts."""

@@ -23,8 +23,9 @@ from torch import Tensor
 
 from model.decoding.reuse import EncoderReuse, room_on
 from model.decoding.window_features import Window, WindowFeatures
+from model.layers.window_memory import AttentionMemory
 from model.types import HOP, DecodeRequest
-from model.whisper import WhisperEncoder
+from model.whisper import WhisperEncoder, WhisperModel
 
 MARGIN_FRAMES = 128
 """Silence after the audio at the least: 64 positions, 1.28 s. The decoder takes it as the sign to stop: with much less
@@ -73,6 +74,8 @@ class EncodedWindow(NamedTuple):
     """(positions, d_model), good until the same stream is encoded again."""
     computed: int
     """Positions that were computed for it; the others were known."""
+    known: AttentionMemory | None = None
+    """What the decoder has made of it already."""
 
 
 def frames_with_margin(samples: int) -> int:
@@ -90,14 +93,15 @@ class WindowEncoder:
         n_mels: int,
         *,
         dynamic: bool,
-        reuse: bool = False,
+        reuse_for: WhisperModel | None = None,
         max_streams: int = 256,
         compiled: bool = False,
     ) -> None:
         """Prepare for n_mels bands.
 
-        dynamic: encode the audio and a margin of silence rather than always 30 s; reuse: leave positions of a window
-        as they were where that changes little (`reuse.py`); max_streams: how many streams' features are kept.
+        dynamic: encode the audio and a margin of silence rather than always 30 s; reuse_for: the network it is part of,
+        if positions of a window are to be left as they were where that changes little (`reuse.py`); max_streams: how
+        many streams' features are kept.
         compiled: run the encoder under torch.compile, for batches and contexts of any size.
         """
         self._encode = torch.compile(encoder.encode, dynamic=True) if compiled else encoder.encode
@@ -106,11 +110,10 @@ class WindowEncoder:
         weight = encoder.conv1.weight
         self._features = WindowFeatures(n_mels, weight, max_streams)
         self._limit = CPU_POSITIONS if weight.device.type == "cpu" else GPU_POSITIONS
-        self._reuse = (
-            EncoderReuse(encoder, self._features, self.frames, together=self._limit, max_bytes=room_on(weight.device))
-            if reuse
-            else None
-        )
+        self._reuse: EncoderReuse | None = None
+        if reuse_for is not None:
+            room = room_on(weight.device)
+            self._reuse = EncoderReuse(reuse_for, self._features, self.frames, self._limit, room)
 
     def frames(self, samples: int, *, full: bool = False) -> int:
         """Return the frames of context for that much audio; the rest of them is silence, never a mask.
@@ -159,6 +162,7 @@ class WindowEncoder:
             for row, output in zip(rows, encoded, strict=True):
                 outputs[row] = EncodedWindow(output, len(output))
         if self._reuse is not None:
-            for row, found in zip(growing, self._reuse.encode([batch[row] for row in growing]), strict=True):
-                outputs[row] = EncodedWindow(*found)
+            found = self._reuse.encode([batch[row] for row in growing])
+            for row, (memory, computed) in zip(growing, found, strict=True):
+                outputs[row] = EncodedWindow(memory.output, computed, memory.cross)
         return outputs

@@ -31,6 +31,7 @@ from model.decoding.step_counters import Reason, StepCounters
 from model.decoding.tail import Step
 from model.layers.cache import DecoderCache
 from model.layers.decoder import WhisperDecoder
+from model.layers.window_memory import AttentionMemory
 from model.rules import LogitRules
 
 logger = logging.getLogger(__name__)
@@ -91,15 +92,17 @@ class StepSource:
         self._reason = Reason.DEVICE
         self.counters = StepCounters()
 
-    def open(self, audio: Tensor, lengths: Tensor | None, cells: int) -> DecoderCache:
+    def open(
+        self, audio: Tensor, lengths: Tensor | None, cells: int, known: Sequence[AttentionMemory | None] = ()
+    ) -> DecoderCache:
         """Return an empty cache as `WhisperDecoder.new_cache` does, in the arena if it fits; the one before is lost."""
         self._shape = self._fitting(audio, lengths, cells)
         if self._shape is None or self._arena is None:
-            return self._decoder.new_cache(audio, lengths, capacity=cells)
+            return self._decoder.new_cache(audio, lengths, cells, known)
         if not self._arena.holds(self._shape):  # what graphs know by its address moves, and they would keep the old
             self.counters.evictions += len(self._graphs)
             self._graphs.clear()
-        return self._arena.open(audio, lengths, self._shape)
+        return self._arena.open(audio, lengths, self._shape, known)
 
     def step(self, cache: DecoderCache) -> Step:
         """Return the step for a cache, which must be the one opened last."""

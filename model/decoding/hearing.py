@@ -13,6 +13,7 @@ from torch import Tensor
 
 from model.decoding.decode import BatchDecoder
 from model.decoding.encode import Encoded, WindowEncoder
+from model.layers.window_memory import AttentionMemory
 from model.types import DecodeRequest
 
 
@@ -28,6 +29,8 @@ class Heard:
     """Of the language among those that were allowed; None if there was nothing to choose."""
     computed: int
     """Positions of the audio that were computed for it; the others were known."""
+    known: AttentionMemory | None
+    """What the decoder has made of the audio already."""
 
 
 class Listener:
@@ -52,7 +55,8 @@ class Listener:
         heard = []
         for row, codes in enumerate(choices):
             language, probability = likeliest(codes, found[row]) if row in found else (codes[0], None)
-            heard.append(Heard(windows[row].audio, language, probability, windows[row].computed))
+            window = windows[row]
+            heard.append(Heard(window.audio, language, probability, window.computed, window.known))
         return heard
 
     def _choices(self, request: DecodeRequest) -> Sequence[str]:

@@ -27,12 +27,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from model.decoding.window_features import Window, WindowFeatures
-from model.layers.window_memory import Span, WindowMemory
+from model.layers.window_memory import AttentionMemory, Span, WindowMemory
 from model.types import HOP, DecodeRequest
-from model.whisper import WhisperEncoder
+from model.whisper import WhisperModel
 
 HALO = 50
 """Positions before new audio that are computed again, 1 s."""
@@ -44,7 +43,7 @@ HOP_OF_POSITION = 2 * HOP
 """Samples of an encoder position: 20 ms."""
 SHARE, GPU_SHARE = 8, 4
 """What may be kept: one part in so many of all memory, or of what is free of a GPU's once the network is there. A
-window of 12 s takes 3 MB with the demo model and 16 with base in float32, one of 30 s takes 37 with base and 250 with
+window of 12 s takes 5 MB with the demo model and 33 with base in float32, one of 30 s takes 77 with base and 280 with
 large-v3-turbo in 16 bits."""
 
 
@@ -102,20 +101,24 @@ class EncoderReuse:
 
     def __init__(
         self,
-        encoder: WhisperEncoder,
+        network: WhisperModel,
         features: WindowFeatures,
         frames: Callable[[int], int],
-        *,
         together: int,
         max_bytes: int,
     ) -> None:
-        """frames: context for so many samples; together: positions computed in one pass; max_bytes: kept in all."""
-        self._encoder = encoder
+        """Keep nothing yet.
+
+        network: encoder, and the decoder that hears it; frames: context for so many samples; together: positions
+        computed in one pass; max_bytes: kept in all.
+        """
+        self._encoder, self._decoder = network.encoder, network.decoder
         self._features = features
         self._frames = frames
         self._together = together
         self._max_bytes = max_bytes
         self._known: dict[str, Known] = {}
+        self._position_bytes = self._new_memory(1).bytes
 
     @property
     def bytes(self) -> int:
@@ -131,15 +134,16 @@ class EncoderReuse:
         ends = (*request.earlier, request.end)
         return not self._part(request.start, ends, len(ends) - 1).whole
 
-    def encode(self, batch: Sequence[DecodeRequest]) -> list[tuple[Tensor, int]]:
-        """Return of each update the encoder's output, (positions, d_model), and how many positions were computed.
+    def encode(self, batch: Sequence[DecodeRequest]) -> list[tuple[WindowMemory, int]]:
+        """Return what is known of each update's window, and how many positions were computed.
 
-        The output is overwritten by the stream's next update.
+        It is overwritten by the stream's next update.
         """
         tracks = [self._track(request) for request in batch]
         while pending := [track for track in tracks if track.done < len(track.ends)]:
             for spans in self._packed([self._advance(track) for track in pending]):
                 self._encoder.renew(spans)
+                self._decoder.hear(spans)
         return [self._finish(track) for track in tracks]
 
     def _track(self, request: DecodeRequest) -> Track:
@@ -157,20 +161,22 @@ class EncoderReuse:
     def _has_room(self, request: DecodeRequest) -> bool:
         """Say whether another window may be kept."""
         positions = self._frames(len(request.audio)) // 2
-        return self.bytes + self._encoder.memory_bytes(positions) <= self._max_bytes
+        return self.bytes + positions * self._position_bytes <= self._max_bytes
 
     def _advance(self, track: Track) -> Span:
         """Return the positions of the next update that is to be heard, and count it as heard."""
         part = self._part(track.request.start, track.ends, track.done)
         window = Window.of(track.request, track.ends[track.done])
-        if track.memory is None:
-            track.memory = self._encoder.new_memory(part.positions)
-        elif track.memory.positions < part.positions:
-            track.memory = track.memory.grown(part.positions)
+        memory = track.memory
+        if memory is None or memory.positions < part.positions:
+            memory = self._new_memory(part.positions)
+            if track.memory is not None:
+                memory.copy_from(track.memory)
+            track.memory = memory
         track.done += 1
         track.computed += part.end - part.first
         features = self._features([window], 2 * part.positions)
-        return Span(features[0], part.first, part.end, track.memory)
+        return Span(features[0], part.first, part.end, memory)
 
     def _part(self, start: int, ends: tuple[int, ...], index: int) -> Part:
         """Return what update `index` of those computes."""
@@ -193,10 +199,18 @@ class EncoderReuse:
             pack.append(span)
         yield pack
 
-    def _finish(self, track: Track) -> tuple[Tensor, int]:
+    def _finish(self, track: Track) -> tuple[WindowMemory, int]:
         """Keep what is known of a window, if there is room for it."""
         assert track.memory is not None, "every update is heard"
         request = track.request
         if len(track.ends) == len(request.earlier) + 1 and self.bytes + track.memory.bytes <= self._max_bytes:
             self._known[request.stream] = Known(request.start, track.ends, track.memory)
-        return track.memory.output, track.computed
+        return track.memory, track.computed
+
+    def _new_memory(self, positions: int) -> WindowMemory:
+        """Return room for a window."""
+        weight = self._encoder.embed_positions.weight
+        own, cross = (
+            AttentionMemory.of(network.attentions(), positions, weight) for network in (self._encoder, self._decoder)
+        )
+        return WindowMemory(own, cross, weight.new_empty(positions, weight.shape[1]))

@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from model.config import WhisperConfig
+from model.layers.attention import WhisperAttention
 from model.layers.cache import DecoderCache, LayerCache
 from model.layers.decoder_layer import Sight, WhisperDecoderLayer
 from model.layers.dropout import dropout
 from model.layers.masks import text_mask
 from model.layers.outputs import BaseModelOutputWithPastAndCrossAttentions
 from model.layers.traces import Traces
+from model.layers.window_memory import AttentionMemory, Span, lengths, rows_of
 
 
 class WhisperDecoder(nn.Module):
@@ -40,23 +42,77 @@ class WhisperDecoder(nn.Module):
     def _blocks(self) -> list[WhisperDecoderLayer]:
         return cast("list[WhisperDecoderLayer]", list(self.layers))
 
-    def new_cache(self, audio: Tensor, lengths: Tensor | None = None, capacity: int | None = None) -> DecoderCache:
+    def attentions(self) -> list[WhisperAttention]:
+        """Return the attention of each layer to the audio."""
+        return [layer.encoder_attn for layer in self._blocks()]
+
+    def hear(self, spans: Sequence[Span]) -> None:
+        """Put what the layers make of some positions of the encoder's output into the memories of their windows."""
+        rows = rows_of(spans)
+        for index, own in enumerate(self.attentions()):
+            keys, values = own.keys_values(rows)
+            parts = (torch.split(part[0], lengths(spans), dim=1) for part in (keys, values))
+            for span, k, v in zip(spans, *parts, strict=True):
+                span.memory.cross.write(index, span.first, k, v)
+
+    def new_cache(
+        self,
+        audio: Tensor,
+        lengths: Tensor | None = None,
+        capacity: int | None = None,
+        known: Sequence[AttentionMemory | None] = (),
+    ) -> DecoderCache:
         """Start decoding a batch of ragged rows.
 
         audio: encoder output (batch, n_audio_ctx, d_model); lengths: (batch,) valid positions a row, all if None;
-        capacity: tokens a row may hold, max_target_positions if None. Raises ValueError beyond that.
+        capacity: tokens a row may hold, max_target_positions if None; known: see `audio_cells`. What is known of a
+        single row is not copied. Raises ValueError beyond that capacity.
         """
         limit = self.embed_positions.num_embeddings
         capacity = limit if capacity is None else capacity
         if not 0 < capacity <= limit:
             raise ValueError(f"capacity must be in 1..{limit} tokens, got {capacity}")
-        return self._cache(audio, lengths, capacity)
+        return self._cache(audio, lengths, capacity, known)
 
-    def _cache(self, audio: Tensor, lengths: Tensor | None = None, capacity: int = 0) -> DecoderCache:
+    def audio_cells(
+        self, layer: int, audio: Tensor, known: Sequence[AttentionMemory | None] = ()
+    ) -> tuple[Tensor, Tensor]:
+        """Return keys and values that a layer makes of audio, each (batch, heads, n_audio_ctx, head_dim).
+
+        known: what `hear` has made of each row, None for a row that it has not heard; empty for none at all. Positions
+        that a row does not have are zeros, or what a layer makes of zeros.
+        """
+        own = self.attentions()[layer]
+        fresh = [row for row, memory in enumerate(known) if memory is None]
+        if len(fresh) == len(known):
+            return own.keys_values(audio)
+        if len(known) == 1 and known[0] is not None:
+            return known[0].keys[layer][None], known[0].values[layer][None]
+        kept = next(memory for memory in known if memory is not None)
+        shape = (len(audio), own.n_heads, audio.shape[1], own.head_dim)
+        keys, values = (kept.keys[layer].new_zeros(shape) for _ in range(2))
+        if fresh:
+            keys[fresh], values[fresh] = own.keys_values(audio[fresh])
+        for row, memory in enumerate(known):
+            if memory is not None:
+                heard = memory.keys[layer].shape[1]
+                keys[row, :, :heard], values[row, :, :heard] = memory.keys[layer], memory.values[layer]
+        return keys, values
+
+    def _cache(
+        self,
+        audio: Tensor,
+        lengths: Tensor | None = None,
+        capacity: int = 0,
+        known: Sequence[AttentionMemory | None] = (),
+    ) -> DecoderCache:
         batch, n_audio, _ = audio.shape
         if lengths is None:
             lengths = torch.full((batch,), n_audio, device=audio.device)
-        layers = [layer.cells(audio, capacity) for layer in self._blocks()]
+        layers = [
+            layer.cells(audio, capacity, self.audio_cells(index, audio, known))
+            for index, layer in enumerate(self._blocks())
+        ]
         return DecoderCache(layers, lengths, ragged=bool((lengths < n_audio).any()))
 
     def extend(
@@ -102,7 +158,7 @@ class WhisperDecoder(nn.Module):
                 cells = cache.layers[index]
             else:
                 assert audio is not None
-                cells = layer.cells(audio)
+                cells = layer.cells(audio, 0, layer.encoder_attn.keys_values(audio))
             before = x
             heads = [head for at, head in alignment_heads if at == index] if alignment_heads else ()
             x, text, cross = layer(x, cells, sight, heads)

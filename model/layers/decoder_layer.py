@@ -54,11 +54,11 @@ class WhisperDecoderLayer(FeedForward):
         self.fc2 = nn.Linear(config.decoder_ffn_dim, config.d_model)
         self.final_layer_norm = nn.LayerNorm(config.d_model)
 
-    def cells(self, audio: Tensor, capacity: int = 0) -> LayerCache:
-        """Return the keys and values of the audio, (batch, n_audio_ctx, d_model), and room for so many tokens."""
+    def cells(self, audio: Tensor, capacity: int, heard: tuple[Tensor, Tensor]) -> LayerCache:
+        """Return room for so many tokens, beside `heard`, the keys and values of the audio, (batch, n, d_model)."""
         shape = (len(audio), self.self_attn.n_heads, capacity, self.self_attn.head_dim)
         # Zeros, not empty: a masked cell still takes part in 0 * value, and 0 * NaN is NaN.
-        return LayerCache(audio.new_zeros(shape), audio.new_zeros(shape), *self.encoder_attn.keys_values(audio))
+        return LayerCache(audio.new_zeros(shape), audio.new_zeros(shape), *heard)
 
     def forward(
         self, x: Tensor, cells: LayerCache, sight: Sight, heads: Sequence[int] = ()

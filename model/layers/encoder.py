@@ -21,7 +21,7 @@ from model.layers.feed_forward import FeedForward
 from model.layers.int8 import Int8Linear
 from model.layers.outputs import BaseModelOutput
 from model.layers.traces import Traces
-from model.layers.window_memory import Span, WindowMemory
+from model.layers.window_memory import Span, lengths
 
 
 def sinusoids(length: int, channels: int, max_timescale: float = 10000.0) -> Tensor:
@@ -65,7 +65,7 @@ class WhisperEncoderLayer(FeedForward):
         mixed, at = torch.empty_like(q), 0
         for span in spans:
             rows = slice(at, at + span.length)
-            keys, values = span.memory.write(layer, span.first, k[0, :, rows], v[0, :, rows])
+            keys, values = span.memory.own.write(layer, span.first, k[0, :, rows], v[0, :, rows])
             mixed[:, :, rows] = F.scaled_dot_product_attention(q[:, :, rows], keys, values)
             at += span.length
         return self._go_on(x, own.leave(mixed))
@@ -139,21 +139,9 @@ class WhisperEncoder(nn.Module):
             raise ValueError(f"at most {limit} log-mel frames fit the encoder, got {features.shape[-1]}")
         return self._read(features, Traces())
 
-    def new_memory(self, positions: int) -> WindowMemory:
-        """Return room for what `renew` keeps of a window of so many positions."""
-        heads, weight = self.config.encoder_attention_heads, self.embed_positions.weight
-        return WindowMemory.empty(len(self.layers), heads, positions, weight, self._inner)
-
-    def memory_bytes(self, positions: int) -> int:
-        """Return how much memory that takes."""
-        itemsize: int = self.embed_positions.weight.itemsize
-        return positions * self.config.d_model * (2 * len(self.layers) * self._inner.itemsize + itemsize)
-
-    @property
-    def _inner(self) -> torch.dtype:
-        """Type of keys and values."""
-        first = cast("WhisperEncoderLayer", self.layers[0])
-        return first.self_attn.inference or self.embed_positions.weight.dtype
+    def attentions(self) -> list[WhisperAttention]:
+        """Return the attention of each layer."""
+        return [layer.self_attn for layer in self._blocks()]
 
     def renew(self, spans: Sequence[Span]) -> None:
         """Compute the positions of some spans, for inference, and put what is found into their memories.
@@ -162,11 +150,14 @@ class WhisperEncoder(nn.Module):
         them. A span of all positions is what `encode` does.
         """
         x = torch.cat([self._stem(span.features[None], span.first, span.end) for span in spans], dim=1)
-        for index, layer in enumerate(cast("list[WhisperEncoderLayer]", list(self.layers))):
+        for index, layer in enumerate(self._blocks()):
             x = layer.renew(x, index, spans)
-        found = self.layer_norm(x)[0].split([span.length for span in spans])
+        found = self.layer_norm(x)[0].split(lengths(spans))
         for span, rows in zip(spans, found, strict=True):
             span.memory.output[span.first : span.end] = rows
+
+    def _blocks(self) -> list[WhisperEncoderLayer]:
+        return cast("list[WhisperEncoderLayer]", list(self.layers))
 
     def _stem(self, features: Tensor, first: int, end: int) -> Tensor:
         """Convolve frames, (batch, n_mels, n_frames), to positions `first` to `end`, (batch, n, d_model)."""

@@ -54,8 +54,8 @@ class DeviceDecoder(BatchDecoder):
 class LoudDecoder(BatchDecoder):
     """Writes garbage into every cell and position of its caches that belongs to no row."""
 
-    def _open(self, audio: torch.Tensor, lengths: torch.Tensor | None, capacity: int) -> DecoderCache:
-        cache_ = super()._open(audio, lengths, capacity)
+    def _open(self, audio: torch.Tensor, *arguments: object) -> DecoderCache:
+        cache_ = super()._open(audio, *arguments)  # type: ignore[arg-type]
         own = cache_.cross_lengths[:, None] > torch.arange(cache_.layers[0].cross_keys.shape[2])
         for cells in cache_.layers:
             cells.self_keys.fill_(LOUD)

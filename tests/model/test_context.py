@@ -57,7 +57,7 @@ def test_the_rest_of_the_context_is_silence_and_not_a_mask():
     longer = replace(asked, audio=np.pad(asked.audio, (0, encoder().frames(len(asked.audio)) * HOP - 32_000)))
     padded = WindowEncoder(small_checkpoint().model.model.encoder, 80, dynamic=True)
     padded.frames = lambda samples, *, full=False: 384  # type: ignore[method-assign]  # no second margin
-    ((alone, _),) = encoder().encode([asked])
+    alone = encoder().encode([asked])[0].audio
     torch.testing.assert_close(padded.encode([longer])[0].audio, alone)
     windows = encoder().encode([replace(asked, stream=f"{i}") for i in range(3)], [False, True, False])
     rows = [window.audio for window in windows]
@@ -127,9 +127,9 @@ def stray(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, *, dynamic: b
     rules, decode = tested._decoder._rules, tested._decoder.decode
     ends, never = rules._never, torch.cat([rules._never, torch.tensor([tested._decoder._rules.eot])])
 
-    def astray(audio, lengths, rows, temperature):
+    def astray(audio, lengths, rows, temperature, known):
         rules._never = never if audio.shape[1] < FULL else ends
-        return decode(audio, lengths, rows, temperature)
+        return decode(audio, lengths, rows, temperature, known)
 
     monkeypatch.setattr(tested._decoder, "decode", astray)
     return tested

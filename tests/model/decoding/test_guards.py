@@ -20,7 +20,7 @@ def scripted(
     samples = int(seconds * SAMPLE_RATE)
     calls = []
 
-    def decode(audio, lengths, rows, temperature):
+    def decode(audio, lengths, rows, temperature, known):
         text, log_probability, no_speech = texts[min(len(calls), len(texts) - 1)]
         calls.append((temperature, bool(rows[0].sot), len(rows[0].draft) > 1))
         tokens = [STAMP, *TOKENIZER.encode(text), STAMP + 1500] if text else [STAMP]

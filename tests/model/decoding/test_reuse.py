@@ -13,7 +13,7 @@ from torch import Tensor
 from model.audio.batch_log_mel import BatchLogMel
 from model.checkpoint import Checkpoint
 from model.config import ModelError
-from model.decoding.encode import EncodedWindow, WindowEncoder
+from model.decoding.encode import Encoded, EncodedWindow, WindowEncoder
 from model.decoding.guards import Guards
 from model.decoding.reuse import AFTER, HALO, REFRESH, EncoderReuse
 from model.decoding.window_features import Window
@@ -21,9 +21,10 @@ from model.device import Precision
 from model.quantization import prepare
 from model.recognizer import WhisperRecognizer
 from model.types import HOP, SAMPLE_RATE, WINDOW_SAMPLES, DecodeRequest
-from model.whisper import WhisperEncoder
+from model.whisper import WhisperEncoder, WhisperModel
 from tests.model.asking import same
 from tests.model.small_whisper import noise, small_checkpoint
+from tests.model.stepping import WAYS, make, row
 
 STEP = SAMPLE_RATE * 2 // 5
 """Samples between two updates, 0.4 s: 20 positions."""
@@ -44,24 +45,30 @@ def updates(count: int, *, first: int = STEP, step: int = STEP, seed: int = 0, s
     ]
 
 
-def network(checkpoint: Checkpoint | None = None) -> WhisperEncoder:
-    return (checkpoint or small_checkpoint()).model.model.encoder
+def network(checkpoint: Checkpoint | None = None) -> WhisperModel:
+    return (checkpoint or small_checkpoint()).model.model
 
 
-def reusing(*, dynamic: bool = True, room: int = MANY, encoder: WhisperEncoder | None = None) -> WindowEncoder:
-    made = WindowEncoder(encoder or network(), 80, dynamic=dynamic, reuse=True)
+def reusing(*, dynamic: bool = True, room: int = MANY, checkpoint: Checkpoint | None = None) -> WindowEncoder:
+    whole = network(checkpoint)
+    made = WindowEncoder(whole.encoder, 80, dynamic=dynamic, reuse_for=whole)
     assert made._reuse is not None
     made._reuse._max_bytes = room
     return made
 
 
+def size(positions: int) -> int:
+    """Bytes of a window: keys and values of two layers of encoder and decoder, and the output, float32."""
+    return positions * 32 * 4 * (2 * (2 + 2) + 1)
+
+
 def plain(*, dynamic: bool = True) -> WindowEncoder:
-    return WindowEncoder(network(), 80, dynamic=dynamic)
+    return WindowEncoder(network().encoder, 80, dynamic=dynamic)
 
 
 def one(encoder: WindowEncoder, request: DecodeRequest) -> EncodedWindow:
     (found,) = encoder.encode([request])
-    return EncodedWindow(found.audio.clone(), found.computed)
+    return found._replace(audio=found.audio.clone())
 
 
 def close(found: Tensor, expected: Tensor) -> None:
@@ -129,7 +136,7 @@ def test_what_is_computed_attends_to_the_others_as_they_were(dynamic):
     found = one(encoder, second)
     frames = encoder.frames(len(second.audio))
     old, new = (_features(update, frames) for update in (first, second))
-    expected = expected_output(network(), old, new, 400 - HALO, 420 + AFTER)
+    expected = expected_output(network().encoder, old, new, 400 - HALO, 420 + AFTER)
     close(found.audio, expected)
     assert differs(found.audio, one(plain(dynamic=dynamic), second).audio)
 
@@ -187,11 +194,11 @@ def test_the_same_request_is_answered_again_from_what_is_known():
 def test_windows_of_many_streams_are_encoded_together_as_each_alone(dynamic):
     """Windows of other lengths and ages, one that is new, one that is complete and one that is asked for whole."""
     together = reusing(dynamic=dynamic)
-    rows = [updates(count, first=first * SAMPLE_RATE, seed=seed) for seed, (count, first) in enumerate(SHAPES)]
-    for step in range(1, max(count for count, _ in SHAPES)):
-        asked = [row[len(row) - 1 - step] for row in rows if step < len(row)]
+    streams = [updates(count, first=first * SAMPLE_RATE, seed=seed) for seed, (count, first) in enumerate(SHAPES)]
+    for step in range(max(count for count, _ in SHAPES) - 1, 0, -1):
+        asked = [stream[-1 - step] for stream in streams if step < len(stream)]
         together.encode(asked[::-1])
-    asked = [row[-1] for row in rows]
+    asked = [stream[-1] for stream in streams]
     asked[3] = replace(asked[3], final=True)
     found = together.encode(asked, [False, False, False, False, True])
     for place, request in enumerate(asked):
@@ -203,7 +210,7 @@ SHAPES = ((3, 1), (5, 9), (1, 4), (2, 3), (2, 2))
 
 
 def test_more_positions_than_fit_one_pass_are_encoded_in_several(monkeypatch):
-    rows = [updates(2, first=(3 + seed) * SAMPLE_RATE, seed=seed) for seed in range(5)]
+    streams = [updates(2, first=(3 + seed) * SAMPLE_RATE, seed=seed) for seed in range(5)]
     encoder = reusing()
     assert encoder._reuse is not None
     encoder._reuse._together = 300
@@ -211,11 +218,11 @@ def test_more_positions_than_fit_one_pass_are_encoded_in_several(monkeypatch):
     renew = WhisperEncoder.renew
     monkeypatch.setattr(WhisperEncoder, "renew", lambda self, spans: passes.append(spans) or renew(self, spans))
     for step in range(2):
-        found = encoder.encode([row[step] for row in rows])
+        found = encoder.encode([stream[step] for stream in streams])
     assert all(sum(span.length for span in spans) <= 300 or len(spans) == 1 for spans in passes)
     assert len(passes) > 5
-    for row, window in zip(rows, found, strict=True):
-        close(window.audio, one(reusing(), row[-1]).audio)
+    for stream, window in zip(streams, found, strict=True):
+        close(window.audio, one(reusing(), stream[-1]).audio)
 
 
 @pytest.mark.parametrize("way", ["final", "whole"])
@@ -248,33 +255,33 @@ def kept(encoder: WindowEncoder) -> EncoderReuse:
 
 def test_what_is_kept_is_given_back_with_the_stream_and_with_its_last_decode():
     encoder = reusing()
-    rows = [updates(2, seed=seed) for seed in range(3)]
-    for row in rows:
-        one(encoder, row[0])
-    assert kept(encoder).bytes == 3 * network().memory_bytes(128)
+    streams = [updates(2, seed=seed) for seed in range(3)]
+    for stream in streams:
+        one(encoder, stream[0])
+    assert kept(encoder).bytes == 3 * size(128)
     encoder.forget("s0")
     encoder.forget("never heard of")
-    assert kept(encoder).bytes == 2 * network().memory_bytes(128)
-    one(encoder, replace(rows[1][1], final=True))
-    assert kept(encoder).bytes == network().memory_bytes(128)
+    assert kept(encoder).bytes == 2 * size(128)
+    one(encoder, replace(streams[1][1], final=True))
+    assert kept(encoder).bytes == size(128)
 
 
 def test_a_window_for_which_there_is_no_memory_is_encoded_whole_each_time():
-    encoder = reusing(room=2 * network().memory_bytes(128))
-    rows = [updates(3, seed=seed) for seed in range(3)]
+    encoder = reusing(room=2 * size(128))
+    streams = [updates(3, seed=seed) for seed in range(3)]
     for step in range(3):
-        found = [one(encoder, row[step]) for row in rows]
-    assert kept(encoder).bytes == 2 * network().memory_bytes(128)
-    for row, window in zip(rows[:2], found, strict=False):
-        close(window.audio, one(reusing(), row[-1]).audio)
-    close(found[2].audio, one(plain(), rows[2][-1]).audio)
+        found = [one(encoder, stream[step]) for stream in streams]
+    assert kept(encoder).bytes == 2 * size(128)
+    for stream, window in zip(streams[:2], found, strict=False):
+        close(window.audio, one(reusing(), stream[-1]).audio)
+    close(found[2].audio, one(plain(), streams[2][-1]).audio)
     assert found[2].computed == len(found[2].audio)
     encoder.forget("s0")
-    close(one(encoder, rows[2][-1]).audio, one(reusing(), rows[2][-1]).audio)
+    close(one(encoder, streams[2][-1]).audio, one(reusing(), streams[2][-1]).audio)
 
 
 def test_a_window_that_outgrows_the_memory_there_is_is_encoded_whole_from_then_on():
-    encoder = reusing(room=network().memory_bytes(300))
+    encoder = reusing(room=size(300))
     asked = updates(12)
     found = [one(encoder, request) for request in asked]
     assert kept(encoder).bytes == 0
@@ -287,7 +294,7 @@ def test_a_pass_that_fails_half_way_leaves_nothing_that_is_believed(monkeypatch)
     asked = updates(4, first=4 * SAMPLE_RATE)
     for request in asked[:-1]:
         one(encoder, request)
-    layer = network().layers[1]
+    layer = network().encoder.layers[1]
     with monkeypatch.context() as broken:
         broken.setattr(layer, "feed_forward", _no_memory)
         with pytest.raises(MemoryError):
@@ -304,13 +311,13 @@ def test_every_precision_computes_parts_as_exactly_as_the_whole(precision):
     checkpoint = replace(small_checkpoint(), model=deepcopy(small_checkpoint().model).to(precision.dtype))
     prepare(checkpoint.model, precision)
     asked = updates(6, first=4 * SAMPLE_RATE)
-    encoder = reusing(encoder=network(checkpoint))
+    encoder = reusing(checkpoint=checkpoint)
     parts = [one(encoder, request) for request in asked][-1]
-    whole = one(WindowEncoder(network(checkpoint), 80, dynamic=True), asked[-1])
+    whole = one(WindowEncoder(network(checkpoint).encoder, 80, dynamic=True), asked[-1])
     assert parts.audio.dtype == whole.audio.dtype
     error = (parts.audio.float() - one(reusing(), asked[-1]).audio).abs().mean()
     assert error < 1.2 * (whole.audio.float() - one(plain(), asked[-1]).audio).abs().mean()
-    assert torch.equal(one(reusing(encoder=network(checkpoint)), asked[-1]).audio, parts.audio)
+    assert torch.equal(one(reusing(checkpoint=checkpoint), asked[-1]).audio, parts.audio)
 
 
 def test_features_that_come_from_a_batch_are_as_good(monkeypatch):
@@ -372,3 +379,38 @@ def test_positions_are_used_again_where_it_is_asked_for_or_was_measured(monkeypa
 def test_a_word_that_is_neither_on_nor_off_is_refused_by_name():
     with pytest.raises(ModelError, match="encoder_reuse must be auto, on or off, got 'maybe'"):
         WhisperRecognizer.load("demo", "cpu", encoder_reuse="maybe", offline=True)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_decoder_goes_on_from_what_it_made_of_positions_before(way):
+    """Rows it has heard in parts, one it has not heard, and one alone, with graphs or without."""
+    streams = [updates(3, first=(2 + 3 * seed) * SAMPLE_RATE, seed=seed) for seed in range(3)]
+    encoder = reusing()
+    for step in range(2):
+        encoder.encode([stream[step] for stream in streams])
+    windows = encoder.encode([stream[-1] for stream in streams], [False, True, False])
+    assert [window.known is None for window in windows] == [False, True, False]
+    asked = [row(limit=12)] * 3
+    encoded = Encoded.of([window.audio for window in windows])
+    with_parts, plain_ones = (
+        make(WAYS[way]).decode(encoded.audio, encoded.lengths, asked, 0.0, known)
+        for known in ([window.known for window in windows], [])
+    )
+    for found, expected in zip(with_parts, plain_ones, strict=True):
+        assert found.tokens == expected.tokens
+        assert found.average_log_probability == pytest.approx(expected.average_log_probability, abs=1e-4)
+    (alone,) = make(WAYS[way]).decode(windows[0].audio[None], None, asked[:1], 0.0, [windows[0].known])
+    assert alone.tokens == plain_ones[0].tokens
+
+
+def test_what_a_decoder_made_of_other_positions_would_be_heard():
+    """The test above could fail."""
+    encoder = reusing()
+    (window,) = [encoder.encode([request]) for request in updates(3, first=4 * SAMPLE_RATE)][-1]
+    assert window.known is not None
+    asked = [row(limit=12)]
+    (right,) = make(None).decode(window.audio[None], None, asked, 0.0, [window.known])
+    with torch.inference_mode():
+        window.known.values[1].neg_()
+    (wrong,) = make(None).decode(window.audio[None], None, asked, 0.0, [window.known])
+    assert right.tokens != wrong.tokens
