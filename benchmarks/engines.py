@@ -23,7 +23,7 @@ from benchmarks.engines_ggml import write_ggml
 from benchmarks.engines_report import OURS, Cell, plot, report
 from benchmarks.engines_turns import EngineProcess
 from benchmarks.engines_work import Work
-from model.decoding.reuse import REFRESH
+from model.decoding.parts import REFRESH
 from model.files.hub import demo_folder
 from model.types import SAMPLE_RATE
 from model.vocabulary import Vocabulary

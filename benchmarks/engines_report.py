@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from benchmarks.engines_contestants import GATED, Kind, Table, versions
-from model.decoding.reuse import REFRESH
+from model.decoding.parts import REFRESH
 
 OURS = f"{Kind.OURS} int8"
 REFERENCES = {Table.USERS: f"{Kind.FASTER_WHISPER} int8", Table.SAME: f"{Kind.CTRANSLATE2} int8"}

@@ -133,7 +133,10 @@ def main() -> None:
             print(f"{name}, {context} context …", flush=True)
             spoken = speech.speak(options.seconds, seed=2000, styles=(style,))
             found[name, context] = report(compare(new_session(), recognizers, spoken))
-    command = f"python -m benchmarks.reuse --seconds {options.seconds:g} --model {options.model}"
+    command = (
+        f"python -m benchmarks.reuse --seconds {options.seconds:g} --model {options.model} "
+        f"--precision {options.precision} --contexts {' '.join(options.contexts)}"
+    )
     table = describe(found, command, where)
     machine.write("reuse.md", table)
     raw = [{"speech": name, "context": context, **asdict(one)} for (name, context), one in found.items()]

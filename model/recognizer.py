@@ -122,7 +122,9 @@ class WhisperRecognizer:
         self._decoder.warm_up(self._encoder.frames(WINDOW_SAMPLES) // 2)
         quiet = np.zeros(SAMPLE_RATE, dtype=np.float32)
         for length in (1, 2):
-            self.transcribe([DecodeRequest("warm-up", 0, np.tile(quiet, length), language=self.card.languages[0])])
+            earlier = tuple(range(SAMPLE_RATE, length * SAMPLE_RATE, SAMPLE_RATE))
+            said = np.tile(quiet, length)
+            self.transcribe([DecodeRequest("warm-up", 0, said, earlier=earlier, language=self.card.languages[0])])
         self.forget("warm-up")
 
     def step_counts(self) -> dict[str, int]:
@@ -160,6 +162,7 @@ class WhisperRecognizer:
 
     def _attempt(self, jobs: Sequence[Job], temperature: float, size: int) -> None:
         """Make the next attempt of some jobs and judge what comes; size: requests that were asked together."""
+        new = [job.recipe.full_context not in job.heard for job in jobs]
         heard = self._hear(jobs)
         rows = [
             self._prompts.row(
@@ -175,14 +178,14 @@ class WhisperRecognizer:
         encoded = Encoded.of([one.audio for one in heard])
         known = [one.known for one in heard]
         found = self._decoder.decode(encoded.audio, encoded.lengths, rows, temperature, known)
-        for job, one, row, decoded in zip(jobs, heard, rows, found, strict=True):
+        for job, one, row, decoded, first in zip(jobs, heard, rows, found, new, strict=True):
             cost = DecodeStatistics(
                 passes=decoded.passes,
                 draft_tokens=decoded.drafted,
                 accepted_tokens=decoded.accepted,
                 tokens=len(decoded.tokens),
                 encoder_positions=len(one.audio),
-                computed_positions=one.computed,
+                computed_positions=one.computed if first else 0,
                 batch=size,
             )
             job.attempts.append(self._judge(job, one, row, decoded, cost))
@@ -250,8 +253,9 @@ def check_request(request: DecodeRequest, card: ModelCard) -> None:
         raise ValueError(f"audio must be at most {WINDOW_SAMPLES} samples (30 s), got {len(audio)}")
     if request.start < 0 or request.start % HOP:
         raise ValueError(f"start must be a multiple of {HOP} and not negative, got {request.start}")
-    ends = (request.start, *request.earlier, request.end)
-    if request.earlier and any(end <= before for before, end in pairwise(ends)):
+    ends = (request.start, *request.earlier)
+    # The last one may have ended here too: an utterance may end where its last update did.
+    if any(end <= before for before, end in pairwise(ends)) or ends[-1] > request.end:
         raise ValueError(f"earlier ends must rise from {request.start} to {request.end}, got {request.earlier}")
     if not np.isfinite(audio).all():
         raise ValueError("audio must be finite, got NaN or infinity")

@@ -77,7 +77,7 @@ class DecodeRequest:
     draft: tuple[Segment, ...] = ()
     """Words guessed last time after the prefix: verified, never trusted. Continues the open segment of the prefix."""
     earlier: tuple[int, ...] = ()
-    """Where the requests from the same start that were asked before ended, oldest first: positions of the audio that
+    """Where the requests from the same start that were answered before ended, oldest first: positions of the audio that
     were computed for them may be used again, and what is heard then follows from these ends."""
     language: str | None = None
     """Code such as "en"; None asks for detection."""
@@ -108,7 +108,7 @@ class DecodeStatistics:
     encoder_positions: int = 0
     """Of the context."""
     computed_positions: int = 0
-    """Those of them that were computed; the others were known before."""
+    """That were computed: fewer where others were known, more where earlier updates had to be heard first."""
     batch: int = 1
     """Requests decoded together."""
     fallbacks: int = 0

@@ -80,7 +80,7 @@ class Metrics:
         self._accepted = Counter("streamer_draft_tokens_accepted", "Draft tokens it accepted", registry=registry)
         self._positions = Counter("streamer_encoder_positions", "Encoder positions, 20 ms each", registry=registry)
         self._computed = Counter(
-            "streamer_encoder_positions_computed", "Those not known from an earlier update", registry=registry
+            "streamer_encoder_positions_computed", "Encoder positions that were computed", registry=registry
         )
         self._fallbacks = Counter("streamer_fallbacks", "Decodes a guard asked to repeat", registry=registry)
         self._waits = Histogram(

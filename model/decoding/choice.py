@@ -42,5 +42,6 @@ def total(chosen: DecodeStatistics, attempts: Sequence[DecodeStatistics]) -> Dec
         passes=sum(one.passes for one in attempts),
         draft_tokens=sum(one.draft_tokens for one in attempts),
         accepted_tokens=sum(one.accepted_tokens for one in attempts),
+        computed_positions=sum(one.computed_positions for one in attempts),
         fallbacks=sum(one.fallbacks for one in attempts) + len(attempts) - 1,
     )

@@ -14,14 +14,15 @@ at which the context grew, and in 284 of 285 others.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from model.decoding.reuse import EncoderReuse, room_on
+from model.decoding.reuse import EncoderReuse
+from model.decoding.room import room_on
 from model.decoding.window_features import Window, WindowFeatures
 from model.layers.window_memory import AttentionMemory
 from model.types import HOP, DecodeRequest
@@ -73,7 +74,8 @@ class EncodedWindow(NamedTuple):
     audio: Tensor
     """(positions, d_model), good until the same stream is encoded again."""
     computed: int
-    """Positions that were computed for it; the others were known."""
+    """Positions that were computed for it: fewer than it has where others were known, more where earlier updates had
+    to be heard."""
     known: AttentionMemory | None = None
     """What the decoder has made of it already."""
 
@@ -102,7 +104,7 @@ class WindowEncoder:
         dynamic: encode the audio and a margin of silence rather than always 30 s; reuse_for: the network it is part of,
         if positions of a window are to be left as they were where that changes little (`reuse.py`); max_streams: how
         many streams' features are kept.
-        compiled: run the encoder under torch.compile, for batches and contexts of any size.
+        compiled: run the encoder under torch.compile, for batches and contexts of any size, but for parts of windows.
         """
         self._encode = torch.compile(encoder.encode, dynamic=True) if compiled else encoder.encode
         self._dynamic = dynamic
@@ -133,7 +135,7 @@ class WindowEncoder:
         return self._reuse is not None and not request.final and self._reuse.spares(request)
 
     def forget(self, stream: str) -> None:
-        """Drop the features of a stream."""
+        """Drop what is kept of a stream."""
         self._features.forget(stream)
         if self._reuse is not None:
             self._reuse.forget(stream)
@@ -144,25 +146,31 @@ class WindowEncoder:
 
         full: which of them to give 30 s of context whatever the setting, and nothing known before; None for none.
         """
-        outputs: list[EncodedWindow] = [EncodedWindow(torch.empty(0), 0)] * len(batch)
+        whole = full or [False] * len(batch)
+        outputs: list[EncodedWindow | None] = [None] * len(batch)
+        for row, window in self._grown(batch, whole):
+            outputs[row] = window
         groups: defaultdict[int, list[int]] = defaultdict(list)
-        growing: list[int] = []
         for row, request in enumerate(batch):
-            whole = full is not None and full[row]
-            if self._reuse is not None and request.final:
-                self._reuse.forget(request.stream)
-            if self._reuse is None or whole or request.final:
-                groups[self.frames(len(request.audio), full=whole)].append(row)
-            else:
-                growing.append(row)
+            if outputs[row] is None:
+                groups[self.frames(len(request.audio), full=whole[row])].append(row)
         for frames, rows in groups.items():
             windows = self._features([Window.of(batch[row]) for row in rows], frames)
             size = max(1, self._limit * 2 // frames)
             encoded = [output for part in torch.split(windows, size) for output in self._encode(part)]
             for row, output in zip(rows, encoded, strict=True):
                 outputs[row] = EncodedWindow(output, len(output))
-        if self._reuse is not None:
-            found = self._reuse.encode([batch[row] for row in growing])
-            for row, (memory, computed) in zip(growing, found, strict=True):
-                outputs[row] = EncodedWindow(memory.output, computed, memory.cross)
-        return outputs
+        return [output for output in outputs if output is not None]
+
+    def _grown(self, batch: Sequence[DecodeRequest], whole: Sequence[bool]) -> Iterator[tuple[int, EncodedWindow]]:
+        """Yield the place and output of every window that is encoded in parts; whole: which must not be."""
+        if self._reuse is None:
+            return
+        for request in batch:
+            if request.final:  # nothing will be asked about its window again
+                self._reuse.forget(request.stream)
+        rows = [row for row, request in enumerate(batch) if not (whole[row] or request.final)]
+        planned = zip(rows, self._reuse.plan([batch[row] for row in rows]), strict=True)
+        tracks = {row: track for row, track in planned if track is not None}
+        for (row, track), memory in zip(tracks.items(), self._reuse.encode(list(tracks.values())), strict=True):
+            yield row, EncodedWindow(memory.output, track.computed, memory.cross)

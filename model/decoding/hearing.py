@@ -28,7 +28,7 @@ class Heard:
     probability: float | None
     """Of the language among those that were allowed; None if there was nothing to choose."""
     computed: int
-    """Positions of the audio that were computed for it; the others were known."""
+    """Positions that were computed for it."""
     known: AttentionMemory | None
     """What the decoder has made of the audio already."""
 
@@ -47,7 +47,7 @@ class Listener:
         self._default = default
 
     def hear(self, batch: Sequence[DecodeRequest], full: Sequence[bool]) -> list[Heard]:
-        """Encode a batch and name its languages; full: which rows are given 30 s of context whatever the setting."""
+        """Encode a batch and name its languages; full: see `WindowEncoder.encode`."""
         windows = self._encoder.encode(batch, full)
         choices = [self._choices(request) for request in batch]
         unknown = [row for row, codes in enumerate(choices) if len(codes) > 1]

@@ -2,18 +2,18 @@
 
 Theory of operation. Every update of a stream asks about the same audio as the one before, and a little more. Whisper's
 encoder lets each position attend to all others, so strictly all of them change; what is a second away from what is new
-hardly does. So an update computes the positions near the end of the audio, and those attend to the keys and values that
-the others had when they were last computed:
+hardly does. So an update computes the positions near the end of the audio (`parts.py`), and those attend to the keys
+and values that the others had when they were last computed. What the decoder makes of a position, its own keys and
+values of it, is kept with them.
 
-    |-------- kept --------|-- HALO --|-- new audio --|-- AFTER: silence --|-------- kept: silence --------|
-
-Every REFRESH-th update of a window computes all of it, and so do its last decode, a window that was trimmed, and an
-attempt after one that a guard objected to (`attempts.py`): nothing is kept of a kept position for long, and a final
-text knows nothing of all this.
+Every sixteenth update of a window computes all of it, and so do its last decode, a window that was trimmed, and an
+attempt after one that a guard objected to (`attempts.py`): nothing stays as it was for long, and a final text knows
+nothing of all this.
 
 An answer follows from its request alone all the same. `DecodeRequest.earlier` says where the updates before it ended; a
 recognizer that has not heard them, because its process is new, hears them now, and comes to the same positions. Only
-where there is no memory for another window is that one computed whole, each time.
+where there is no memory for another window is that one computed whole, each time. No window that is being heard is
+dropped for another: both would be heard from their beginnings again and again.
 
 It is a risk like a shorter context, and a smaller one: nothing is cut off, but no released weights were trained for it.
 What it was measured to change is in docs/decisions.md ("positions that are not encoded again").
@@ -21,52 +21,21 @@ What it was measured to change is in docs/decisions.md ("positions that are not 
 
 from __future__ import annotations
 
-import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import torch
+from torch import Tensor
 
+from model.decoding.parts import Schedule
 from model.decoding.window_features import Window, WindowFeatures
 from model.layers.window_memory import AttentionMemory, Span, WindowMemory
-from model.types import HOP, DecodeRequest
+from model.types import WINDOW_SAMPLES, DecodeRequest
 from model.whisper import WhisperModel
 
-HALO = 50
-"""Positions before new audio that are computed again, 1 s."""
-AFTER = 64
-"""Positions of silence after the audio that are computed again, as many as a dynamic context has at the least."""
-REFRESH = 16
-"""Updates of a window of which one computes all positions."""
-HOP_OF_POSITION = 2 * HOP
-"""Samples of an encoder position: 20 ms."""
-SHARE, GPU_SHARE = 8, 4
-"""What may be kept: one part in so many of all memory, or of what is free of a GPU's once the network is there. A
-window of 12 s takes 5 MB with the demo model and 33 with base in float32, one of 30 s takes 77 with base and 280 with
-large-v3-turbo in 16 bits."""
-
-
-def room_on(device: torch.device) -> int:
-    """Return how many bytes may be kept on a device."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return int(free) // GPU_SHARE
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // SHARE
-
-
-class Part(NamedTuple):
-    """Which positions one update computes."""
-
-    first: int
-    end: int
-    positions: int
-    """Of the whole window."""
-
-    @property
-    def whole(self) -> bool:
-        """Whether that is all of them."""
-        return self.first == 0 and self.end == self.positions
+STALE = 2000
+"""Batches without a word of a window after which it may be dropped for another: half a minute at the least, and a
+window that is being heard is asked about every few seconds."""
 
 
 @dataclass(slots=True, eq=False)
@@ -77,10 +46,12 @@ class Known:
     ends: tuple[int, ...]
     """Where the updates ended that made it so."""
     memory: WindowMemory
+    touched: int
+    """Batch in which it was last asked about."""
 
-    def leads_to(self, start: int, ends: tuple[int, ...]) -> bool:
-        """Say whether going on from here is the same as hearing those updates from the first one on."""
-        return start == self.start and ends[: len(self.ends)] == self.ends
+    def leads_to(self, schedule: Schedule) -> bool:
+        """Say whether going on from here is the same as hearing all those updates."""
+        return schedule.start == self.start and schedule.ends[: len(self.ends)] == self.ends
 
 
 @dataclass(slots=True, eq=False)
@@ -88,16 +59,23 @@ class Track:
     """A request on its way from what is known of its window to what is asked."""
 
     request: DecodeRequest
-    ends: tuple[int, ...]
+    schedule: Schedule
     done: int
-    """Updates, of `ends`, that are heard or need not be."""
+    """Updates of the schedule that are heard or need not be."""
     memory: WindowMemory | None
+    keeps: bool
+    """Whether what is found is kept for the stream's next update."""
     computed: int = 0
     """Positions that were computed."""
 
+    @property
+    def pending(self) -> bool:
+        """Whether an update is still to be heard."""
+        return self.done < len(self.schedule.ends)
+
 
 class EncoderReuse:
-    """Encodes updates of windows that grow; keeps keys and values of each window that is being heard."""
+    """Encodes updates of windows that grow; keeps what is known of each window that is being heard."""
 
     def __init__(
         self,
@@ -110,7 +88,7 @@ class EncoderReuse:
         """Keep nothing yet.
 
         network: encoder, and the decoder that hears it; frames: context for so many samples; together: positions
-        computed in one pass; max_bytes: kept in all.
+        computed in one pass; max_bytes: taken by all windows together.
         """
         self._encoder, self._decoder = network.encoder, network.decoder
         self._features = features
@@ -118,6 +96,8 @@ class EncoderReuse:
         self._together = together
         self._max_bytes = max_bytes
         self._known: dict[str, Known] = {}
+        """By stream, the one that was asked about last at the end."""
+        self._batches = 0
         self._position_bytes = self._new_memory(1).bytes
 
     @property
@@ -131,81 +111,112 @@ class EncoderReuse:
 
     def spares(self, request: DecodeRequest) -> bool:
         """Say whether positions of an update's window stay as they were."""
-        ends = (*request.earlier, request.end)
-        return not self._part(request.start, ends, len(ends) - 1).whole
+        part = Schedule.of(request, self._frames).part(len(request.earlier))
+        return part.length < part.positions
 
-    def encode(self, batch: Sequence[DecodeRequest]) -> list[tuple[WindowMemory, int]]:
-        """Return what is known of each update's window, and how many positions were computed.
+    def plan(self, batch: Sequence[DecodeRequest]) -> list[Track | None]:
+        """Find out from where on each request's updates are to be heard; None where there is no memory for that.
+
+        Windows that are known come first, so that no other takes what they need to grow.
+        """
+        self._batches += 1
+        schedules = [Schedule.of(request, self._frames) for request in batch]
+        for request, schedule in zip(batch, schedules, strict=True):
+            known = self._known.get(request.stream)
+            if known is not None and not known.leads_to(schedule):
+                self.forget(request.stream)
+        tracks: list[Track | None] = [None] * len(batch)
+        free = self._max_bytes - self.bytes
+        streams: set[str] = set()
+        for row in sorted(range(len(batch)), key=lambda row: batch[row].stream not in self._known):
+            request, schedule = batch[row], schedules[row]
+            known = None if request.stream in streams else self._known.get(request.stream)
+            wanted = schedule.positions * self._position_bytes - (known.memory.bytes if known else 0)
+            free += self._drop_stale() if wanted > free else 0
+            if wanted > free:
+                free += known.memory.bytes if known else 0
+                self.forget(request.stream)
+            elif known or request.earlier or len(request.audio) < WINDOW_SAMPLES:
+                # A full window that is new is not asked about again: it moves on.
+                free -= max(wanted, 0)
+                tracks[row] = self._track(request, schedule, known, first=request.stream not in streams)
+            streams.add(request.stream)
+        return tracks
+
+    def encode(self, tracks: Sequence[Track]) -> list[WindowMemory]:
+        """Hear what is planned, all of it before the next plan; return what is then known of each request's window.
 
         It is overwritten by the stream's next update.
         """
-        tracks = [self._track(request) for request in batch]
-        while pending := [track for track in tracks if track.done < len(track.ends)]:
-            for spans in self._packed([self._advance(track) for track in pending]):
-                self._encoder.renew(spans)
-                self._decoder.hear(spans)
-        return [self._finish(track) for track in tracks]
+        while pending := [track for track in tracks if track.pending]:
+            for pack in self._packed(pending):
+                for track in pack:  # a pass that fails half-way leaves nothing that is believed later
+                    self.forget(track.request.stream)
+                self._advance(pack)
+                for track in pack:
+                    self._keep(track)
+        return [track.memory for track in tracks if track.memory is not None]
 
-    def _track(self, request: DecodeRequest) -> Track:
-        """Find out from where on a request's updates are to be heard."""
-        ends = (*request.earlier, request.end)
-        # Taken out while it is changed: a pass that fails half-way leaves nothing that is believed later.
-        known = self._known.pop(request.stream, None)
-        if known is not None and known.leads_to(request.start, ends):
-            return Track(request, ends, len(known.ends), known.memory)
-        last = len(ends) - 1
-        if not self._has_room(request):
-            return Track(request, (request.end,), 0, None)
-        return Track(request, ends, last - last % REFRESH, None)
+    def _track(self, request: DecodeRequest, schedule: Schedule, known: Known | None, *, first: bool) -> Track:
+        keeps = first and len(request.audio) < WINDOW_SAMPLES
+        if known is None:
+            return Track(request, schedule, schedule.last_whole, None, keeps)
+        known.touched = self._batches
+        return Track(request, schedule, len(known.ends), known.memory, keeps)
 
-    def _has_room(self, request: DecodeRequest) -> bool:
-        """Say whether another window may be kept."""
-        positions = self._frames(len(request.audio)) // 2
-        return self.bytes + positions * self._position_bytes <= self._max_bytes
+    def _drop_stale(self) -> int:
+        """Drop the windows that nobody has asked about for long; return how many bytes that frees."""
+        stale = [stream for stream, known in self._known.items() if self._batches - known.touched > STALE]
+        return sum(self._known.pop(stream).memory.bytes for stream in stale)
 
-    def _advance(self, track: Track) -> Span:
-        """Return the positions of the next update that is to be heard, and count it as heard."""
-        part = self._part(track.request.start, track.ends, track.done)
-        window = Window.of(track.request, track.ends[track.done])
-        memory = track.memory
-        if memory is None or memory.positions < part.positions:
-            memory = self._new_memory(part.positions)
-            if track.memory is not None:
-                memory.copy_from(track.memory)
-            track.memory = memory
-        track.done += 1
-        track.computed += part.end - part.first
-        features = self._features([window], 2 * part.positions)
-        return Span(features[0], part.first, part.end, memory)
-
-    def _part(self, start: int, ends: tuple[int, ...], index: int) -> Part:
-        """Return what update `index` of those computes."""
-        samples = ends[index] - start
-        positions = self._frames(samples) // 2
-        if index % REFRESH == 0:
-            return Part(0, positions, positions)
-        before = ends[index - 1] - start
-        grown = positions > self._frames(before) // 2
-        end = positions if grown else min(positions, -(-samples // HOP_OF_POSITION) + AFTER)
-        return Part(max(before // HOP_OF_POSITION - HALO, 0), end, positions)
-
-    def _packed(self, spans: Sequence[Span]) -> Iterator[list[Span]]:
-        """Divide spans into passes."""
-        pack: list[Span] = []
-        for span in spans:
-            if pack and sum(other.length for other in pack) + span.length > self._together:
+    def _packed(self, tracks: Sequence[Track]) -> Iterator[list[Track]]:
+        """Divide the next updates of some tracks into passes."""
+        pack: list[Track] = []
+        taken = 0
+        for track in tracks:
+            length = track.schedule.part(track.done).length
+            if pack and taken + length > self._together:
                 yield pack
-                pack = []
-            pack.append(span)
+                pack, taken = [], 0
+            pack.append(track)
+            taken += length
         yield pack
 
-    def _finish(self, track: Track) -> tuple[WindowMemory, int]:
-        """Keep what is known of a window, if there is room for it."""
-        assert track.memory is not None, "every update is heard"
-        request = track.request
-        if len(track.ends) == len(request.earlier) + 1 and self.bytes + track.memory.bytes <= self._max_bytes:
-            self._known[request.stream] = Known(request.start, track.ends, track.memory)
-        return track.memory, track.computed
+    def _advance(self, tracks: Sequence[Track]) -> None:
+        """Hear the next update of each track in one pass."""
+        spans = []
+        for track, features in zip(tracks, self._hear(tracks), strict=True):
+            part = track.schedule.part(track.done)
+            memory = track.memory
+            if memory is None or memory.positions < part.positions:
+                memory = self._new_memory(part.positions)
+                if track.memory is not None:
+                    memory.copy_from(track.memory)
+                track.memory = memory
+            spans.append(Span(features, part.first, part.end, memory))
+        self._encoder.renew(spans)
+        self._decoder.hear(spans)
+        for track, span in zip(tracks, spans, strict=True):
+            track.done += 1
+            track.computed += span.length
+
+    def _hear(self, tracks: Sequence[Track]) -> list[Tensor]:
+        """Return the log-mel of the next update's window of each track, (n_mels, frames)."""
+        alike: defaultdict[int, list[Track]] = defaultdict(list)
+        for track in tracks:
+            alike[track.schedule.part(track.done).positions].append(track)
+        found: dict[int, Tensor] = {}
+        for positions, some in alike.items():
+            windows = [Window.of(track.request, track.schedule.ends[track.done]) for track in some]
+            for track, features in zip(some, self._features(windows, 2 * positions), strict=True):
+                found[id(track)] = features
+        return [found[id(track)] for track in tracks]
+
+    def _keep(self, track: Track) -> None:
+        """Keep what is known of a window for its next update."""
+        if track.keeps and track.memory is not None:
+            ends = track.schedule.ends[: track.done]
+            self._known[track.request.stream] = Known(track.schedule.start, ends, track.memory, self._batches)
 
     def _new_memory(self, positions: int) -> WindowMemory:
         """Return room for a window."""

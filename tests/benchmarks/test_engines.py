@@ -14,7 +14,7 @@ from benchmarks.engines_ours import OurEngine, ends
 from benchmarks.engines_report import Cell
 from benchmarks.engines_work import Work, damage, drafted
 from model.checkpoint import load_checkpoint
-from model.decoding.reuse import AFTER, HALO
+from model.decoding.parts import AFTER, HALO
 from model.files.hub import demo_folder
 from model.types import SAMPLE_RATE
 from model.vocabulary import Vocabulary

@@ -209,7 +209,7 @@ def test_silence_is_in_a_language_that_was_asked_for(language, languages, told):
         ({"language": "xx"}, "'xx'"),
         ({"languages": ("en", "xx")}, "languages must be some of en, zh, de, es, ru, got 'xx'"),
         ({"earlier": (8000, 8000)}, "earlier ends must rise from 0 to 32000, got \\(8000, 8000\\)"),
-        ({"earlier": (32_000,)}, "earlier ends must rise from 0 to 32000, got \\(32000,\\)"),
+        ({"earlier": (32_001,)}, "earlier ends must rise from 0 to 32000, got \\(32001,\\)"),
         ({"earlier": (0,)}, "earlier ends must rise"),
         ({"start": 1600, "earlier": (1600,)}, "earlier ends must rise from 1600 to 33600"),
         ({"attempt": -1}, "attempt must be None or not negative, got -1"),

@@ -2,8 +2,8 @@
 
 from copy import deepcopy
 from dataclasses import replace
-from functools import cache
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,72 +11,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from model.audio.batch_log_mel import BatchLogMel
-from model.checkpoint import Checkpoint
 from model.config import ModelError
-from model.decoding.encode import Encoded, EncodedWindow, WindowEncoder
+from model.decoding.encode import Encoded, WindowEncoder
 from model.decoding.guards import Guards
-from model.decoding.reuse import AFTER, HALO, REFRESH, EncoderReuse
+from model.decoding.parts import AFTER, HALO, REFRESH
 from model.decoding.window_features import Window
 from model.device import Precision
 from model.quantization import prepare
 from model.recognizer import WhisperRecognizer
 from model.types import HOP, SAMPLE_RATE, WINDOW_SAMPLES, DecodeRequest
-from model.whisper import WhisperEncoder, WhisperModel
+from model.whisper import WhisperEncoder
 from tests.model.asking import same
-from tests.model.small_whisper import noise, small_checkpoint
+from tests.model.growing import STEP, close, differs, kept, network, one, plain, reusing, speech, updates
+from tests.model.small_whisper import small_checkpoint
 from tests.model.stepping import WAYS, make, row
-
-STEP = SAMPLE_RATE * 2 // 5
-"""Samples between two updates, 0.4 s: 20 positions."""
-MANY = 1 << 40
-
-
-@cache
-def speech(seed: int = 0):
-    return noise(30.0, seed)
-
-
-def updates(count: int, *, first: int = STEP, step: int = STEP, seed: int = 0, start: int = 0) -> list[DecodeRequest]:
-    """The requests of a window that grows."""
-    ends = tuple(start + first + step * index for index in range(count))
-    return [
-        DecodeRequest(f"s{seed}", start, speech(seed)[: end - start], earlier=ends[:index])
-        for index, end in enumerate(ends)
-    ]
-
-
-def network(checkpoint: Checkpoint | None = None) -> WhisperModel:
-    return (checkpoint or small_checkpoint()).model.model
-
-
-def reusing(*, dynamic: bool = True, room: int = MANY, checkpoint: Checkpoint | None = None) -> WindowEncoder:
-    whole = network(checkpoint)
-    made = WindowEncoder(whole.encoder, 80, dynamic=dynamic, reuse_for=whole)
-    assert made._reuse is not None
-    made._reuse._max_bytes = room
-    return made
-
-
-def size(positions: int) -> int:
-    """Bytes of a window: keys and values of two layers of encoder and decoder, and the output, float32."""
-    return positions * 32 * 4 * (2 * (2 + 2) + 1)
-
-
-def plain(*, dynamic: bool = True) -> WindowEncoder:
-    return WindowEncoder(network().encoder, 80, dynamic=dynamic)
-
-
-def one(encoder: WindowEncoder, request: DecodeRequest) -> EncodedWindow:
-    (found,) = encoder.encode([request])
-    return found._replace(audio=found.audio.clone())
-
-
-def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-
-
-def differs(a: Tensor, b: Tensor) -> bool:
-    return a.shape != b.shape or bool((a - b).abs().max() > 1e-3)
 
 
 @pytest.mark.parametrize("dynamic", [True, False])
@@ -212,8 +160,7 @@ SHAPES = ((3, 1), (5, 9), (1, 4), (2, 3), (2, 2))
 def test_more_positions_than_fit_one_pass_are_encoded_in_several(monkeypatch):
     streams = [updates(2, first=(3 + seed) * SAMPLE_RATE, seed=seed) for seed in range(5)]
     encoder = reusing()
-    assert encoder._reuse is not None
-    encoder._reuse._together = 300
+    kept(encoder)._together = 300
     passes = []
     renew = WhisperEncoder.renew
     monkeypatch.setattr(WhisperEncoder, "renew", lambda self, spans: passes.append(spans) or renew(self, spans))
@@ -246,47 +193,6 @@ def test_a_window_that_was_trimmed_is_encoded_whole():
     found = one(encoder, moved)
     close(found.audio, one(plain(), moved).audio)
     assert found.computed == len(found.audio)
-
-
-def kept(encoder: WindowEncoder) -> EncoderReuse:
-    assert encoder._reuse is not None
-    return encoder._reuse
-
-
-def test_what_is_kept_is_given_back_with_the_stream_and_with_its_last_decode():
-    encoder = reusing()
-    streams = [updates(2, seed=seed) for seed in range(3)]
-    for stream in streams:
-        one(encoder, stream[0])
-    assert kept(encoder).bytes == 3 * size(128)
-    encoder.forget("s0")
-    encoder.forget("never heard of")
-    assert kept(encoder).bytes == 2 * size(128)
-    one(encoder, replace(streams[1][1], final=True))
-    assert kept(encoder).bytes == size(128)
-
-
-def test_a_window_for_which_there_is_no_memory_is_encoded_whole_each_time():
-    encoder = reusing(room=2 * size(128))
-    streams = [updates(3, seed=seed) for seed in range(3)]
-    for step in range(3):
-        found = [one(encoder, stream[step]) for stream in streams]
-    assert kept(encoder).bytes == 2 * size(128)
-    for stream, window in zip(streams[:2], found, strict=False):
-        close(window.audio, one(reusing(), stream[-1]).audio)
-    close(found[2].audio, one(plain(), streams[2][-1]).audio)
-    assert found[2].computed == len(found[2].audio)
-    encoder.forget("s0")
-    close(one(encoder, streams[2][-1]).audio, one(reusing(), streams[2][-1]).audio)
-
-
-def test_a_window_that_outgrows_the_memory_there_is_is_encoded_whole_from_then_on():
-    encoder = reusing(room=size(300))
-    asked = updates(12)
-    found = [one(encoder, request) for request in asked]
-    assert kept(encoder).bytes == 0
-    assert [len(window.audio) for window in found[-2:]] == [320, 320]
-    close(found[-1].audio, one(plain(), asked[-1]).audio)
 
 
 def test_a_pass_that_fails_half_way_leaves_nothing_that_is_believed(monkeypatch):
@@ -328,6 +234,138 @@ def test_features_that_come_from_a_batch_are_as_good(monkeypatch):
     torch.testing.assert_close(found.audio, one(reusing(), updates(3)[-1]).audio, atol=5e-3, rtol=1e-3)
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    steps=st.lists(st.integers(1, 3000) | st.integers(1, 40_000), min_size=1, max_size=20),
+    start=st.sampled_from([0, 160, 1120]),
+    dynamic=st.booleans(),
+)
+@torch.inference_mode()
+def test_many_updates_in_a_row_are_what_is_said_of_them(steps, start, dynamic):
+    """Ends anywhere, not on positions; windows of a few samples and of 30 s."""
+    ends = [start + end for end in np.cumsum(steps).tolist() if end <= WINDOW_SAMPLES]
+    asked = [DecodeRequest("s", start, speech()[: end - start], earlier=tuple(ends[:i])) for i, end in enumerate(ends)]
+    encoder = reusing(dynamic=dynamic)
+    for request in asked:
+        found = one(encoder, request)
+    close(found.audio, reference(asked, dynamic=dynamic))
+    close(one(reusing(dynamic=dynamic), asked[-1]).audio, found.audio)
+
+
+def reference(asked: list[DecodeRequest], *, dynamic: bool) -> Tensor:
+    """What the last of some updates should hear, from inputs of each layer that are kept by hand, NaN if unknown."""
+    encoder, frontend = network().encoder, plain(dynamic=dynamic)
+    known = [torch.zeros(0, 32)] * (len(encoder.layers) + 1)
+    for index, request in enumerate(asked):
+        frames = frontend.frames(len(request.audio))
+        positions = frames // 2
+        stem = _stem(encoder, _features(request, frames))[0]
+        first, end = 0, positions
+        if index % REFRESH:
+            before = asked[index - 1].end - request.start
+            first = max(before // 320 - HALO, 0)
+            if positions == frontend.frames(before) // 2:
+                end = min(positions, -(-len(request.audio) // 320) + AFTER)
+        unknown = [stem.new_full((positions - len(x), 32), torch.nan) for x in known]
+        known = [torch.cat([x, more]) for x, more in zip(known, unknown, strict=True)]
+        known[0][first:end] = stem[first:end]
+        for number, layer in enumerate(encoder.layers):
+            x = known[number][None]
+            q, k, v = layer.self_attn.project(layer.self_attn_layer_norm(x))
+            mixed = layer.self_attn.attend(q[:, :, first:end], k, v)
+            known[number + 1][first:end] = layer.feed_forward(x[:, first:end] + mixed)[0]
+    return encoder.layer_norm(known[-1])
+
+
+def test_what_is_known_of_a_window_says_nothing_of_one_that_begins_elsewhere():
+    encoder = reusing()
+    first = DecodeRequest("s0", 0, speech()[: 6 * SAMPLE_RATE])
+    one(encoder, first)
+    other = DecodeRequest("s0", 2 * SAMPLE_RATE, speech()[2 * SAMPLE_RATE : 6 * SAMPLE_RATE])
+    assert (other.end, other.earlier) == (first.end, first.earlier)
+    close(one(encoder, other).audio, one(reusing(), other).audio)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_what_is_known_from_other_updates_is_not_gone_on_from(place):
+    """As many updates, one of which ended elsewhere."""
+    asked = updates(4, first=8 * SAMPLE_RATE)
+    encoder = reusing()
+    for request in asked[:-1]:
+        one(encoder, request)
+    ends = list(asked[-1].earlier)
+    ends[place] -= STEP // 2
+    other = replace(asked[-1], earlier=tuple(ends))
+    found = one(encoder, other)
+    assert found.computed > 400, "nothing of it was known"
+    close(found.audio, one(reusing(), other).audio)
+    assert differs(found.audio, one(reusing(), asked[-1]).audio)
+
+
+def test_an_update_that_lies_before_what_is_known_is_heard_from_its_own_history():
+    encoder = reusing()
+    asked = updates(6, first=8 * SAMPLE_RATE)
+    for request in asked:
+        one(encoder, request)
+    close(one(encoder, asked[3]).audio, one(reusing(), asked[3]).audio)
+
+
+def test_updates_that_were_heard_first_are_counted():
+    assert one(reusing(dynamic=False), updates(REFRESH, first=2 * SAMPLE_RATE)[-1]).computed == 1500 + 15 * 134
+
+
+def test_two_requests_of_one_stream_in_a_batch_are_both_answered():
+    asked = updates(4, first=4 * SAMPLE_RATE)
+    encoder = reusing()
+    for request in asked[:2]:
+        one(encoder, request)
+    found = encoder.encode([asked[3], asked[2], asked[3]])
+    for request, window in zip([asked[3], asked[2], asked[3]], found, strict=True):
+        close(window.audio, one(reusing(), request).audio)
+
+
+@pytest.mark.parametrize(("first", "dynamic"), [(STEP, False), (15 * SAMPLE_RATE // 2, True)])
+def test_silence_or_a_beginning_that_stays_is_work_that_was_spared(first, dynamic):
+    """Of a short window only silence stays, of a context that grows only the beginning."""
+    whole, part = updates(2, first=first)
+    tested = kept(reusing(dynamic=dynamic))
+    assert (tested.spares(whole), tested.spares(part)) == (False, True)
+
+
+def test_a_last_decode_is_spared_nothing():
+    part = updates(2, first=8 * SAMPLE_RATE)[-1]
+    tested = reusing(dynamic=False)
+    assert (tested.spares(part), tested.spares(replace(part, final=True))) == (True, False)
+
+
+def test_what_is_kept_is_as_narrow_as_the_attention_where_that_is_narrow(monkeypatch):
+    """On processors with tiles keys and values are bfloat16 and everything else is not; others can compute that too."""
+    monkeypatch.setattr("model.quantization.has_tiles", lambda: True)
+    checkpoint = replace(small_checkpoint(), model=deepcopy(small_checkpoint().model))
+    prepare(checkpoint.model, Precision.INT8, [(1, 0)])
+    encoder = reusing(checkpoint=checkpoint)
+    asked = updates(6, first=4 * SAMPLE_RATE)
+    found = [one(encoder, request) for request in asked]
+    memory = kept(encoder)._known["s0"].memory
+    assert len(found[0].audio) < len(found[-1].audio) == memory.positions
+    assert {part.dtype for part in (*memory.own.keys, *memory.own.values)} == {torch.bfloat16}
+    assert [part.dtype for part in memory.cross.keys] == [torch.bfloat16, torch.float32], "one has its weights wanted"
+    assert memory.output.dtype == torch.float32
+    whole = one(WindowEncoder(network(checkpoint).encoder, 80, dynamic=True), asked[0])
+    torch.testing.assert_close(found[0].audio, whole.audio, rtol=0.1, atol=0.1)
+
+
+def test_what_is_clamped_in_16_bits_is_clamped_in_parts_too():
+    checkpoint = replace(small_checkpoint(), model=deepcopy(small_checkpoint().model).half())
+    prepare(checkpoint.model, Precision.FLOAT16)
+    with torch.no_grad():
+        network(checkpoint).encoder.layers[0].fc2.bias.fill_(60_000)
+        network(checkpoint).encoder.layers[1].fc2.bias.fill_(60_000)
+    asked = updates(2, first=4 * SAMPLE_RATE)
+    encoder = reusing(checkpoint=checkpoint)
+    assert all(one(encoder, request).audio.isfinite().all() for request in asked)
+
+
 def test_no_window_is_longer_than_the_longest():
     first = WINDOW_SAMPLES - 3 * STEP
     encoder = reusing()
@@ -347,8 +385,7 @@ def test_statistics_say_how_many_positions_were_computed():
     assert (whole.statistics.computed_positions, whole.statistics.encoder_positions) == (1500, 1500)
     assert (part.statistics.computed_positions, part.statistics.encoder_positions) == (134, 1500)
     tested.forget("s0")
-    assert tested._encoder._reuse is not None
-    assert tested._encoder._reuse.bytes == 0
+    assert kept(tested._encoder).bytes == 0
 
 
 @pytest.mark.parametrize(("index", "final", "spared"), [(0, False, False), (3, False, True), (3, True, False)])
@@ -360,7 +397,7 @@ def test_an_attempt_that_was_spared_work_may_be_made_again_without(index, final,
     (answer,) = tested.transcribe([asked])
     assert answer.words
     assert answer.statistics.fallbacks == (1 if spared else 0)
-    assert answer.statistics.computed_positions == 1500
+    assert answer.statistics.computed_positions == 1500 + (3 * 134 + 1500 if spared else 0)
     (expected,) = WhisperRecognizer(checkpoint, guards=guards).transcribe([asked])
     same(answer, expected)
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from model.recognizer import check_request
 from model.types import SAMPLE_RATE, WINDOW_SAMPLES, DecodeRequest, Hypothesis
 from streamer.config import SessionConfig
 from streamer.core.commands import Configure
@@ -190,6 +191,7 @@ class Minutes(LevelRecognizer):
         self.seen: list[DecodeRequest] = []
 
     def answer(self, request: DecodeRequest, size: int = 1) -> Hypothesis:
+        check_request(request, self.card)
         self.seen.append(request)
         return super().answer(request, size)
 
@@ -207,6 +209,23 @@ def test_a_request_says_where_those_before_it_ended_that_began_where_it_begins(s
         ends.append(request.end)
     longest = max(len(phrase) for phrase in said)
     assert longest < 60 or len({request.start for request in minutes.seen}) > len(said), "windows were trimmed"
+
+
+def test_an_utterance_may_end_where_its_last_update_ended():
+    """A flush at the very sample up to which the speech has been decoded."""
+    session, minutes = new_session(), Minutes()
+    for part in cut(np.concatenate([silence(SECOND // 3), speak([1, 2, 3, 4, 5, 6, 7, 1, 2, 3])]), [480]):
+        session.receive_audio(part)
+        while (request := session.next_request()) is not None:
+            session.receive_hypothesis(minutes.answer(request))
+        if len(minutes.seen) > 2 and minutes.seen[-1].end == session.received:
+            break
+    session.receive_flush("now")
+    last = session.next_request()
+    assert last is not None
+    assert last.final
+    assert last.end == last.earlier[-1] == session.received, "this is about an utterance that was heard to its end"
+    check_request(last, minutes.card)
 
 
 def test_a_request_that_failed_is_not_one_of_those_before():
