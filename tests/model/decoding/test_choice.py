@@ -40,9 +40,9 @@ def test_the_words_of_a_loop_are_withheld_until_a_final_has_to_be_given(final, s
 
 
 def test_the_cost_is_that_of_all_attempts():
-    costs = [DecodeStatistics(5, 4, 2, 7, 128, 3), DecodeStatistics(6, 0, 0, 9, 1500, 1), DecodeStatistics(1)]
+    costs = [DecodeStatistics(5, 4, 2, 7, 128, 90, 3), DecodeStatistics(6, 0, 0, 9, 1500, 1500, 1), DecodeStatistics(1)]
     attempts = [attempt(-1.0 - i, statistics=cost) for i, cost in enumerate(costs)]
-    assert best(attempts).statistics == DecodeStatistics(12, 4, 2, 7, 128, 3, fallbacks=2)
+    assert best(attempts).statistics == DecodeStatistics(12, 4, 2, 7, 128, 1590, 3, fallbacks=2)
 
 
 def test_it_is_settled_once_one_attempt_is():
