@@ -20,7 +20,8 @@ FEWEST_ROWS = 4
 """Taken together however slow the device is: up to here a row more always costs less than a batch more."""
 FIXED_S = 2.0
 """A window costs what it costs with no audio in it (silence after the audio, the decoder's steps) and then in
-proportion to its audio; measured with the demo model, that is as much as 2 to 3 s of audio."""
+proportion to its audio; measured with the demo model, that is as much as 2 to 3 s of audio. Where positions are used
+again a long window costs less than that says, and a batch is done sooner."""
 WEIGHT = 0.2
 """Of the latest batch in the average."""
 SLOW_SHARE = 4
