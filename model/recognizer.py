@@ -101,18 +101,18 @@ class WhisperRecognizer:
         """Load a model and warm it up.
 
         name, device, precision, threads: as `load_for_recognition` takes them; encoder_context: full, dynamic, or auto:
-        dynamic on a CPU for a model whose card says it was trained for it; encoder_reuse: on, off, or auto: on for a
-        model whose card says that it was measured with it; guards, drafts, compiled: as `__init__` takes them.
-        Raises ModelError for what cannot be used.
+        dynamic on a CPU for a model whose card says it was trained for it; encoder_reuse: on, off, or auto: on on a
+        CPU for a model whose card says that it was measured with it; guards, drafts, compiled: as `__init__` takes
+        them. Raises ModelError for what cannot be used.
         """
         checkpoint = load_for_recognition(name, device, precision, threads, offline=offline)
         if encoder_context not in {"auto", "full", "dynamic"}:
             raise ModelError(f"encoder_context must be auto, full or dynamic, got {encoder_context!r}")
         if encoder_reuse not in {"auto", "on", "off"}:
             raise ModelError(f"encoder_reuse must be auto, on or off, got {encoder_reuse!r}")
-        suits = checkpoint.model.device.type == "cpu" and knows_dynamic(checkpoint)
-        dynamic = encoder_context == "dynamic" or (encoder_context == "auto" and suits)
-        reuse = encoder_reuse == "on" or (encoder_reuse == "auto" and bears_reuse(checkpoint))
+        cpu = checkpoint.model.device.type == "cpu"
+        dynamic = encoder_context == "dynamic" or (encoder_context == "auto" and cpu and knows_dynamic(checkpoint))
+        reuse = encoder_reuse == "on" or (encoder_reuse == "auto" and cpu and bears_reuse(checkpoint))
         recognizer = cls(checkpoint, dynamic=dynamic, reuse=reuse, guards=guards, drafts=drafts, compiled=compiled)
         recognizer.warm_up()
         return recognizer

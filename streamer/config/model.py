@@ -23,7 +23,7 @@ class EncoderReuse(StrEnum):
     """Whether an update leaves positions of the audio as they were encoded before, those far from what is new."""
 
     AUTO = "auto"
-    """On for a model whose card says it was measured with it, off otherwise."""
+    """On on a CPU for a model whose card says it was measured with it, off otherwise."""
     ON = "on"
     OFF = "off"
 

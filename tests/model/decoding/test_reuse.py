@@ -403,13 +403,20 @@ def test_an_attempt_that_was_spared_work_may_be_made_again_without(index, final,
 
 
 @pytest.mark.parametrize(
-    ("wanted", "card", "reuses"),
-    [("auto", True, True), ("auto", False, False), ("on", False, True), ("off", True, False)],
+    ("wanted", "card", "device", "reuses"),
+    [
+        ("auto", True, "cpu", True),
+        ("auto", True, "cuda", False),
+        ("auto", False, "cpu", False),
+        ("on", False, "cuda", True),
+        ("off", True, "cpu", False),
+    ],
 )
-def test_positions_are_used_again_where_it_is_asked_for_or_was_measured(monkeypatch, wanted, card, reuses):
+def test_positions_are_used_again_where_it_is_asked_for_or_was_measured(monkeypatch, wanted, card, device, reuses):
     extra = {"streamer": {"encoder_reuse": True}} if card else {}
     checkpoint = replace(small_checkpoint(), config=replace(small_checkpoint().config, extra=extra))
     monkeypatch.setattr("model.recognizer.load_for_recognition", lambda *_, **__: checkpoint)
+    monkeypatch.setattr(type(checkpoint.model), "device", torch.device(device))  # only asked, nothing moves there
     assert (WhisperRecognizer.load(encoder_reuse=wanted)._encoder._reuse is not None) == reuses
 
 
