@@ -15,8 +15,9 @@ import argparse
 import json
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from time import monotonic
 
 import torch
@@ -25,9 +26,12 @@ from benchmarks import gpu_report, machine
 from benchmarks.gpu_measure import Bench, Update, Updates, encoder_seconds, step_seconds
 from benchmarks.gpu_network import SHAPES, Shape, build
 from benchmarks.gpu_plot import plot_gpu
+from benchmarks.gpu_reuse import ReusedUpdates
 from model.decoding.graphs import GraphCapture, Stepping
 from model.device import Precision, set_up
 
+LONGEST = 30.0
+"""Seconds of a window that is full: no other update follows one, so that nothing is used again."""
 UNAVAILABLE = 69
 """EX_UNAVAILABLE of sysexits.h."""
 
@@ -64,6 +68,8 @@ class Results:
     """One stream, by (seconds, acceptance)."""
     crowds: dict[tuple[int, float, float | None], Update] = field(default_factory=dict)
     """By (streams together, seconds, acceptance)."""
+    reused: dict[tuple[int, float, float | None], Update] = field(default_factory=dict)
+    """The same with 30 s of context, of which an update computes what is near new audio."""
     left_out: list[str] = field(default_factory=list)
     """What there was no time or memory for, or went wrong."""
 
@@ -75,7 +81,10 @@ class Results:
             "encoder": [{"batch": b, "positions": t, **found} for (b, t), found in self.encoder.items()],
             "steps": [{"batch": b, "positions": t, **found} for (b, t), found in self.steps.items()],
             "turnaround": [{"seconds": s, "draft": a, **asdict(u)} for (s, a), u in self.turnaround.items()],
-            "crowds": [{"streams": n, "seconds": s, "draft": a, **asdict(u)} for (n, s, a), u in self.crowds.items()],
+            **{
+                name: [{"streams": n, "seconds": s, "draft": a, **asdict(u)} for (n, s, a), u in found.items()]
+                for name, found in (("crowds", self.crowds), ("reused", self.reused))
+            },
         }
 
 
@@ -91,7 +100,7 @@ class Measurement:
     def run(self) -> Results:
         """Measure everything."""
         torch.compiler.reset()  # what another model was compiled to counts against this one's limit
-        for part in (self._turnaround, self._crowds, self._steps, self._encoder):
+        for part in (self._turnaround, self._crowds, self._reused, self._steps, self._encoder):
             try:
                 self._measure(part())
             except Exception as error:  # noqa: BLE001  # a device is lent for minutes: the other parts have their figures
@@ -136,14 +145,32 @@ class Measurement:
         updates = Updates(self._bench, self._shape, self._network)
         for seconds in self._sizes.windows:
             for acceptance in (None, 0.76):
-                for streams in self._sizes.crowds:
-                    try:
-                        found = updates.measure(streams, seconds, acceptance)
-                    except torch.OutOfMemoryError:
-                        self._results.left_out.append(f"{streams} streams of {seconds:g} s: not enough memory")
-                        break
-                    self._results.crowds[streams, seconds, acceptance] = found
-                    yield "streams"
+                yield from self._crowd(
+                    seconds, acceptance, partial(updates.measure, acceptance=acceptance), self._results.crowds
+                )
+
+    def _reused(self) -> Iterator[str]:
+        updates = ReusedUpdates(self._bench, self._shape, self._network)
+        for seconds in self._sizes.windows:
+            if seconds < LONGEST:
+                yield from self._crowd(seconds, 0.76, partial(updates.measure, acceptance=0.76), self._results.reused)
+
+    def _crowd(
+        self,
+        seconds: float,
+        acceptance: float | None,
+        measure: Callable[[int, float], Update],
+        results: dict[tuple[int, float, float | None], Update],
+    ) -> Iterator[str]:
+        """Measure more and more streams together, until there is no memory for them."""
+        for streams in self._sizes.crowds:
+            try:
+                found = measure(streams, seconds)
+            except torch.OutOfMemoryError:
+                self._results.left_out.append(f"{streams} streams of {seconds:g} s: not enough memory")
+                return
+            results[streams, seconds, acceptance] = found
+            yield "streams"
 
 
 def main() -> None:

@@ -136,7 +136,7 @@ class Updates:
 
     def measure(self, rows: int, seconds: float, acceptance: float | None) -> Update:
         """Time updates of windows of so many seconds; acceptance: what a draft has right of the text, None for none."""
-        requests = [_request(seconds, index) for index in range(rows)]
+        requests = [request(seconds, index) for index in range(rows)]
         encoded = self._encode(requests)
         plain = DecodeRow(HEAD, 0, limit=TOKENS)
         asked = [plain] * rows
@@ -148,7 +148,7 @@ class Updates:
         return Update(
             self._bench.time(lambda: self._encode(requests)),
             self._bench.time(lambda: self._decoder.decode(encoded.audio, encoded.lengths, asked)),
-            self._bench.time(lambda: _align(found, end)),
+            self._bench.time(lambda: align(found, end)),
             max(out.passes for out in found),
             sum(out.accepted for out in found) / max(sum(out.drafted for out in found), 1),
         )
@@ -157,7 +157,7 @@ class Updates:
         return Encoded.of([window.audio for window in self._encoder.encode(requests)])
 
 
-def _align(found: Sequence[Decoded], end: int) -> None:
+def align(found: Sequence[Decoded], end: int) -> None:
     """Find out when tokens were said, row by row, as a recognizer does."""
     for out in found:
         assert out.attention is not None
@@ -171,7 +171,7 @@ def damaged(tokens: list[int], acceptance: float) -> tuple[int, ...]:
     return tuple((token + 1) % EOT if at in bad.wrong else token for at, token in kept)
 
 
-def _request(seconds: float, index: int) -> DecodeRequest:
+def request(seconds: float, index: int) -> DecodeRequest:
     """Return a window of loud noise: zeros take less time and power than sound on some devices."""
     random = np.random.default_rng(index)
     audio = (0.1 * random.standard_normal(int(seconds * SAMPLE_RATE))).astype(np.float32)

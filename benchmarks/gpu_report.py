@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmarks.gpu_measure import CELLS, TEXT, TOKENS, Update
 from benchmarks.roofline import Device, device_of, encoder_flops, step_bytes, update_seconds
 from model.decoding.encode import frames_with_margin
+from model.decoding.parts import REFRESH
 from model.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def describe_model(one: Results, device: Device | None) -> str:
         _encoder(one, device),
         _steps(one, device),
         _turnaround(one),
-        _capacity(one, device),
+        _capacity(one.crowds, one, device),
+        f"With 30 s of context, of which an update computes what is near new audio, one in {REFRESH} all:\n",
+        _capacity(one.reused, one, device, positions=1500),
         *(f"Not measured: {what}.\n" for what in one.left_out),
     ]
     return "\n".join(parts)
@@ -99,13 +102,19 @@ def _turnaround(one: Results) -> str:
     return head + "\n".join(lines) + "\n"
 
 
-def _capacity(one: Results, device: Device | None) -> str:
+def _capacity(
+    crowds: Mapping[tuple[int, float, float | None], Update],
+    one: Results,
+    device: Device | None,
+    positions: int | None = None,
+) -> str:
+    """positions: of the context that the roofline is of; as many as the audio needs if None."""
     lines = []
-    for seconds, acceptance in dict.fromkeys((s, a) for _, s, a in one.crowds):
-        found = {n: update for (n, s, a), update in one.crowds.items() if (s, a) == (seconds, acceptance)}
+    for seconds, acceptance in dict.fromkeys((s, a) for _, s, a in crowds):
+        found = {n: update for (n, s, a), update in crowds.items() if (s, a) == (seconds, acceptance)}
         streams, together = knee(found)
-        positions = min(frames_with_margin(int(seconds * SAMPLE_RATE)) // 2, 1500)
-        most = 1 / (UPDATES_PER_SECOND * update_seconds(one.shape, device, positions)) if device else None
+        heard = positions or min(frames_with_margin(int(seconds * SAMPLE_RATE)) // 2, 1500)
+        most = 1 / (UPDATES_PER_SECOND * update_seconds(one.shape, device, heard)) if device else None
         costs = ", ".join(f"{n}: {update.seconds * 1000 / n:.2f}" for n, update in found.items())
         roof = f"{most:.0f}" if most else "–"
         lines.append(f"| {seconds:g} s | {_draft(acceptance)} | {costs} | {together} | {streams:.1f} | {roof} |")

@@ -12,7 +12,9 @@ from benchmarks import gpu, machine
 from benchmarks.gpu_measure import Bench, Update, Updates, damaged
 from benchmarks.gpu_network import SHAPES, Shape, build, decoder_of
 from benchmarks.gpu_report import describe, knee
+from benchmarks.gpu_reuse import ReusedUpdates
 from benchmarks.roofline import DEVICES, device_of, encoder_flops, step_bytes, update_seconds
+from model.decoding.encode import WindowEncoder
 from model.device import Precision
 
 CPU = torch.device("cpu")
@@ -42,6 +44,7 @@ def test_everything_is_measured_and_told(monkeypatch, tmp_path):
     assert all(one["eager"] > 0 and "graph" not in one for one in found["steps"])
     assert [one["draft"] for one in found["turnaround"]] == [0.9]
     assert {(one["streams"], one["draft"]) for one in found["crowds"]} == {(1, None), (2, None), (1, 0.76), (2, 0.76)}
+    assert [(one["streams"], one["draft"]) for one in found["reused"]] == [(1, 0.76), (2, 0.76)]
 
 
 def test_what_there_is_no_time_for_is_said_to_be_left_out():
@@ -62,7 +65,7 @@ def test_a_part_that_fails_costs_the_others_nothing(monkeypatch, capsys):
 
     assert results.left_out == ["steps: RuntimeError: no compiler is here"]
     assert "Traceback" in capsys.readouterr().err
-    assert all((results.turnaround, results.crowds, results.encoder))
+    assert all((results.turnaround, results.crowds, results.reused, results.encoder))
     assert "no compiler is here" in describe([results], "here", "CPU", "")
 
 
@@ -81,6 +84,25 @@ def test_a_draft_has_as_much_of_the_text_right_as_it_was_asked_for(acceptance):
     assert update.passes <= round(30 * (1 - acceptance)) + 1
     draft = damaged(list(range(30)), acceptance)
     assert sum(at == token for at, token in enumerate(draft)) == round(30 * acceptance)
+
+
+def test_an_update_with_reuse_is_the_mean_of_parts_and_a_whole_one(monkeypatch):
+    network = build(TOY, CPU, Precision.FLOAT32)
+    computed = []
+    encode = WindowEncoder.encode
+
+    def counted(self, batch, full=None):
+        found = encode(self, batch, full)
+        computed.append([window.computed for window in found])
+        return found
+
+    monkeypatch.setattr(WindowEncoder, "encode", counted)
+    with torch.inference_mode():
+        update = ReusedUpdates(BENCH, TOY, network).measure(2, 3.0, 0.9)
+    assert computed[:2] == [[1500, 1500]] * 2
+    assert computed[-4:] == [[50 + 25 + 64] * 2] * 4 or computed[-4:-1] == [[50 + 25 + 64] * 2] * 3
+    assert 0 < update.features_and_encoder < 1e9
+    assert update.passes <= 4
 
 
 def test_every_shape_says_a_text_of_different_tokens():
