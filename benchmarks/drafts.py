@@ -23,7 +23,7 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from statistics import median
@@ -31,9 +31,9 @@ from statistics import median
 from benchmarks import machine, speech
 from benchmarks.plot import plot_passes
 from benchmarks.speech import MONOLOGUE, PHRASES, Speech
-from benchmarks.stream import CHUNK
+from benchmarks.virtual import listen
 from model.recognizer import WhisperRecognizer
-from model.types import DecodeRequest, Hypothesis, Recognizer, Segment
+from model.types import SAMPLE_RATE, DecodeRequest, Hypothesis, Recognizer, Segment
 from streamer.config import Config
 from streamer.core.session import Session
 from streamer.core.vad import WebRtcVad
@@ -111,7 +111,8 @@ def compare(
     """
     updates: list[Update] = []
     told = 0.0
-    for done in _advance(session, spoken):
+    for _ in listen(session, spoken):
+        done = session.received / SAMPLE_RATE
         if done - told >= progress:
             told = done
             print(f"  {done:.0f} of {spoken.seconds:.0f} s", flush=True)
@@ -135,15 +136,6 @@ def report(updates: list[Update], way: Way) -> Report:
         accepted=sum(s.accepted_tokens for s in each) / max(sum(s.draft_tokens for s in each), 1),
         time=median(update.seconds[way] / update.seconds[Way.NOTHING] for update in updates),
     )
-
-
-def _advance(session: Session, spoken: Speech) -> Iterator[float]:
-    """Let the audio clock run; yield its seconds whenever the session may want something."""
-    for start in range(0, len(spoken.samples), CHUNK):
-        session.receive_audio(spoken.samples[start : start + CHUNK])
-        yield session.received / len(spoken.samples) * spoken.seconds
-    session.receive_eof()
-    yield spoken.seconds
 
 
 def _decode(recognizers: Mapping[bool, Recognizer], request: DecodeRequest, number: int) -> Update:
@@ -183,11 +175,15 @@ def main() -> None:
 
 def run(style: speech.Style, seconds: float, recognizers: Mapping[bool, Recognizer], name: str) -> list[Update]:
     """Decode one style of speech in every way, with the daemon's own defaults."""
-    config = Config()
-    session = Session("benchmark", config.session, config.endpoint, WebRtcVad(config.endpoint.vad_aggressiveness))
     spoken = speech.speak(seconds, seed=1000, styles=(style,))
     print(f"{name} …", flush=True)
-    return compare(session, recognizers, spoken, progress=20)
+    return compare(new_session(), recognizers, spoken, progress=20)
+
+
+def new_session() -> Session:
+    """Return a session with the daemon's own defaults."""
+    config = Config()
+    return Session("benchmark", config.session, config.endpoint, WebRtcVad(config.endpoint.vad_aggressiveness))
 
 
 def summaries(found: Mapping[str, list[Update]]) -> dict[str, object]:

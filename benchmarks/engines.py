@@ -22,8 +22,7 @@ from benchmarks.engines_contestants import CONTESTANTS, Contestant, Folders
 from benchmarks.engines_ggml import write_ggml
 from benchmarks.engines_report import OURS, Cell, plot, report
 from benchmarks.engines_turns import EngineProcess
-from benchmarks.engines_work import Work
-from model.decoding.parts import REFRESH
+from benchmarks.engines_work import Work, mean_update
 from model.files.hub import demo_folder
 from model.types import SAMPLE_RATE
 from model.vocabulary import Vocabulary
@@ -151,7 +150,7 @@ def with_whole_updates(cell: Cell, cells: Sequence[Cell]) -> Cell:
         for c in cells
         if (c.model, c.window, c.context, c.acceptance) == alike and c.name == OURS and c.seconds is not None
     )
-    return replace(cell, seconds=((REFRESH - 1) * cell.seconds + whole) / REFRESH)
+    return replace(cell, seconds=mean_update(cell.seconds, whole))
 
 
 def _cell(model: str, window: int, contestant: Contestant, acceptance: float | None, reason: str) -> Cell:

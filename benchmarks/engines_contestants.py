@@ -82,8 +82,7 @@ def make(contestant: Contestant, folders: Folders, threads: int) -> Engine:
     """Load an engine. Raises what its package raises, ImportError where it is not installed."""
     match contestant.kind:
         case Kind.OURS:
-            ours = contestant
-            return OurEngine(folders.ours, threads, ours.precision, ours.context, reuse=ours.reuse)
+            return OurEngine(folders.ours, threads, contestant.precision, contestant.context, reuse=contestant.reuse)
         case Kind.FASTER_WHISPER:
             return FasterWhisper(folders.ctranslate2, threads, contestant.precision)
         case Kind.CTRANSLATE2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from model.decoding.parts import REFRESH
 from model.types import Samples, Segment, Word
 
 WRONG = 11
@@ -31,6 +32,11 @@ class Damage:
     """Words at the end, which are not in the draft: the last update had the least audio there."""
     wrong: frozenset[int]
     """Places of tokens that are other ones."""
+
+
+def mean_update(part: float, whole: float) -> float:
+    """Return what an update costs on average where positions are used again: one in so many computes all of them."""
+    return ((REFRESH - 1) * part + whole) / REFRESH
 
 
 def spoil(words: int, bad: int) -> Damage:

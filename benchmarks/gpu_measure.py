@@ -14,7 +14,7 @@ from benchmarks.engines_work import spoil
 from benchmarks.gpu_network import EOT, HEAD, Shape, decoder_of
 from model.align import align_tokens
 from model.decoding.decode import BatchDecoder
-from model.decoding.encode import Encoded, WindowEncoder
+from model.decoding.encode import Encoded, EncodedWindow, WindowEncoder
 from model.decoding.graphs import Stepping, StepSource
 from model.decoding.rows import Decoded, DecodeRow, Row
 from model.types import HOP, SAMPLE_RATE, DecodeRequest
@@ -137,27 +137,38 @@ class Updates:
     def measure(self, rows: int, seconds: float, acceptance: float | None) -> Update:
         """Time updates of windows of so many seconds; acceptance: what a draft has right of the text, None for none."""
         requests = [request(seconds, index) for index in range(rows)]
-        encoded = self._encode(requests)
-        plain = DecodeRow(HEAD, 0, limit=TOKENS)
-        asked = [plain] * rows
+        encoding = self._bench.time(lambda: _batch(self._encoder.encode(requests)))
+        return self._decoded(self._encoder.encode(requests), seconds, acceptance, encoding)
+
+    def _decoded(
+        self, windows: Sequence[EncodedWindow], seconds: float, acceptance: float | None, encoding: float
+    ) -> Update:
+        """Time what comes after the encoder; encoding: seconds that it took."""
+        encoded, known = _batch(windows), [window.known for window in windows]
+
+        def decode(rows: Sequence[DecodeRow]) -> list[Decoded]:
+            return self._decoder.decode(encoded.audio, encoded.lengths, rows, 0.0, known)
+
+        asked = [DecodeRow(HEAD, 0, limit=TOKENS)] * len(windows)
         if acceptance is not None:
-            right = self._decoder.decode(encoded.audio, encoded.lengths, asked)
+            right = decode(asked)
             asked = [DecodeRow(HEAD, 0, draft=damaged(out.tokens, acceptance), limit=TOKENS) for out in right]
-        found = self._decoder.decode(encoded.audio, encoded.lengths, asked)
+        found = decode(asked)
         end = int(seconds * SAMPLE_RATE) // (2 * HOP)
         return Update(
-            self._bench.time(lambda: self._encode(requests)),
-            self._bench.time(lambda: self._decoder.decode(encoded.audio, encoded.lengths, asked)),
-            self._bench.time(lambda: align(found, end)),
+            encoding,
+            self._bench.time(lambda: decode(asked)),
+            self._bench.time(lambda: _align(found, end)),
             max(out.passes for out in found),
             sum(out.accepted for out in found) / max(sum(out.drafted for out in found), 1),
         )
 
-    def _encode(self, requests: Sequence[DecodeRequest]) -> Encoded:
-        return Encoded.of([window.audio for window in self._encoder.encode(requests)])
+
+def _batch(windows: Sequence[EncodedWindow]) -> Encoded:
+    return Encoded.of([window.audio for window in windows])
 
 
-def align(found: Sequence[Decoded], end: int) -> None:
+def _align(found: Sequence[Decoded], end: int) -> None:
     """Find out when tokens were said, row by row, as a recognizer does."""
     for out in found:
         assert out.attention is not None

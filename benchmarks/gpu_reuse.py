@@ -5,30 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import perf_counter
 
-from benchmarks.gpu_measure import TOKENS, Bench, Update, align, damaged, request
-from benchmarks.gpu_network import HEAD, Shape, decoder_of
-from model.decoding.encode import Encoded, EncodedWindow, WindowEncoder
+from benchmarks.engines_ours import UPDATE
+from benchmarks.engines_work import mean_update
+from benchmarks.gpu_measure import Bench, Update, Updates, request
+from benchmarks.gpu_network import Shape
+from model.decoding.encode import EncodedWindow, WindowEncoder
 from model.decoding.parts import REFRESH
-from model.decoding.rows import DecodeRow
-from model.types import HOP, SAMPLE_RATE, DecodeRequest
+from model.types import SAMPLE_RATE, DecodeRequest
 from model.whisper import WhisperForConditionalGeneration
 
-UPDATE = SAMPLE_RATE // 2
-"""Samples of new audio of an update."""
 PARTIAL = 4
 """Updates that are timed one after the other."""
 
 
-class ReusedUpdates:
+class ReusedUpdates(Updates):
     """Makes updates of many streams at once, each of which was heard half a second ago."""
 
     def __init__(self, bench: Bench, shape: Shape, network: WhisperForConditionalGeneration) -> None:
         """Prepare one encoder and one decoder, which all figures share."""
-        self._bench = bench
+        super().__init__(bench, shape, network)
         self._encoder = WindowEncoder(network.model.encoder, shape.mels, dynamic=False, reuse_for=network.model)
-        self._decoder = decoder_of(shape, network)
 
-    def measure(self, rows: int, seconds: float, acceptance: float) -> Update:
+    def measure(self, rows: int, seconds: float, acceptance: float | None) -> Update:
         """Time updates of windows of so many seconds, the mean of sixteen, of which one computes all positions.
 
         Memory that the streams' windows take beyond what there is for them is not used: those are encoded whole.
@@ -36,20 +34,8 @@ class ReusedUpdates:
         ends = list(range(UPDATE, int(seconds * SAMPLE_RATE) + 1, UPDATE))
         final = [request(seconds, index) for index in range(rows)]
         whole = self._bench.time(lambda: self._begin(final, ends[:1]))
-        parts, windows = self._parts(final, ends)
-        encoded, known = Encoded.of([window.audio for window in windows]), [window.known for window in windows]
-        plain = [DecodeRow(HEAD, 0, limit=TOKENS)] * rows
-        right = self._decoder.decode(encoded.audio, encoded.lengths, plain, 0.0, known)
-        asked = [DecodeRow(HEAD, 0, draft=damaged(out.tokens, acceptance), limit=TOKENS) for out in right]
-        found = self._decoder.decode(encoded.audio, encoded.lengths, asked, 0.0, known)
-        end = int(seconds * SAMPLE_RATE) // (2 * HOP)
-        return Update(
-            (parts * (REFRESH - 1) + whole) / REFRESH,
-            self._bench.time(lambda: self._decoder.decode(encoded.audio, encoded.lengths, asked, 0.0, known)),
-            self._bench.time(lambda: align(found, end)),
-            max(out.passes for out in found),
-            sum(out.accepted for out in found) / max(sum(out.drafted for out in found), 1),
-        )
+        part, windows = self._parts(final, ends)
+        return self._decoded(windows, seconds, acceptance, mean_update(part, whole))
 
     def _begin(self, final: Sequence[DecodeRequest], ends: Sequence[int]) -> list[EncodedWindow]:
         """Encode windows of which nothing is known."""

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from benchmarks import machine, speech
-from benchmarks.drafts import STYLES
+from benchmarks.drafts import STYLES, new_session
 from benchmarks.plot import plot_bars
 from benchmarks.speech import Speech
 from benchmarks.virtual import listen
@@ -27,7 +27,6 @@ from model.recognizer import WhisperRecognizer
 from model.types import Hypothesis, Recognizer
 from streamer.config import Config
 from streamer.core.session import Session
-from streamer.core.vad import WebRtcVad
 
 CONTEXTS = ("dynamic", "full")
 
@@ -144,12 +143,6 @@ def main() -> None:
     bars = {f"{name}, {context}": one.time for (name, context), one in found.items()}
     plot_bars(bars, "CPU time of an update with reuse; 1 = without", machine.RESULTS / "reuse.png")
     print(table)
-
-
-def new_session() -> Session:
-    """Return a session with the daemon's own defaults."""
-    config = Config()
-    return Session("benchmark", config.session, config.endpoint, WebRtcVad(config.endpoint.vad_aggressiveness))
 
 
 def describe(found: Mapping[tuple[str, str], Report], command: str, where: str) -> str:

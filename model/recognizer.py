@@ -121,9 +121,7 @@ class WhisperRecognizer:
         """Decode a little silence, so that the first client does not pay for what is set up at first use."""
         self._decoder.warm_up(self._encoder.frames(WINDOW_SAMPLES) // 2)
         quiet = np.zeros(SAMPLE_RATE, dtype=np.float32)
-        for length in (1, 2):
-            earlier = tuple(range(SAMPLE_RATE, length * SAMPLE_RATE, SAMPLE_RATE))
-            said = np.tile(quiet, length)
+        for said, earlier in ((quiet, ()), (np.tile(quiet, 2), (len(quiet),))):
             self.transcribe([DecodeRequest("warm-up", 0, said, earlier=earlier, language=self.card.languages[0])])
         self.forget("warm-up")
 
@@ -162,7 +160,7 @@ class WhisperRecognizer:
 
     def _attempt(self, jobs: Sequence[Job], temperature: float, size: int) -> None:
         """Make the next attempt of some jobs and judge what comes; size: requests that were asked together."""
-        new = [job.recipe.full_context not in job.heard for job in jobs]
+        new = [job.unheard for job in jobs]
         heard = self._hear(jobs)
         rows = [
             self._prompts.row(
@@ -192,7 +190,7 @@ class WhisperRecognizer:
 
     def _hear(self, jobs: Sequence[Job]) -> list[Heard]:
         """Return what is heard of each job with the context of its next attempt; once for each context."""
-        new = [job for job in jobs if job.recipe.full_context not in job.heard]
+        new = [job for job in jobs if job.unheard]
         if new:
             found = self._listener.hear([job.request for job in new], [job.recipe.full_context for job in new])
             for job, heard in zip(new, found, strict=True):

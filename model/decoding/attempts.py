@@ -83,6 +83,11 @@ class Job:
         return self.spared and not self.recipe.full_context
 
     @property
+    def unheard(self) -> bool:
+        """Whether the encoder has still to do what the next attempt wants of it."""
+        return self.recipe.full_context not in self.heard
+
+    @property
     def done(self) -> bool:
         """Whether an attempt is settled, or the one that was asked for is made."""
         return bool(self.attempts) and (self.request.attempt is not None or self.attempts[-1].settled)

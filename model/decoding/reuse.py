@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from model.decoding.parts import Schedule
+from model.decoding.parts import Part, Schedule
 from model.decoding.window_features import Window, WindowFeatures
 from model.layers.window_memory import AttentionMemory, Span, WindowMemory
 from model.types import WINDOW_SAMPLES, DecodeRequest
@@ -73,6 +73,11 @@ class Track:
         """Whether an update is still to be heard."""
         return self.done < len(self.schedule.ends)
 
+    @property
+    def part(self) -> Part:
+        """What the next update computes."""
+        return self.schedule.part(self.done)
+
 
 class EncoderReuse:
     """Encodes updates of windows that grow; keeps what is known of each window that is being heard."""
@@ -103,7 +108,7 @@ class EncoderReuse:
     @property
     def bytes(self) -> int:
         """Memory that is taken."""
-        return sum(known.memory.bytes for known in self._known.values())
+        return sum(map(self._size, self._known.values()))
 
     def forget(self, stream: str) -> None:
         """Drop what is kept of a stream."""
@@ -123,7 +128,9 @@ class EncoderReuse:
         schedules = [Schedule.of(request, self._frames) for request in batch]
         for request, schedule in zip(batch, schedules, strict=True):
             known = self._known.get(request.stream)
-            if known is not None and not known.leads_to(schedule):
+            if known is not None and known.leads_to(schedule):
+                known.touched = self._batches
+            else:
                 self.forget(request.stream)
         tracks: list[Track | None] = [None] * len(batch)
         free = self._max_bytes - self.bytes
@@ -131,10 +138,10 @@ class EncoderReuse:
         for row in sorted(range(len(batch)), key=lambda row: batch[row].stream not in self._known):
             request, schedule = batch[row], schedules[row]
             known = None if request.stream in streams else self._known.get(request.stream)
-            wanted = schedule.positions * self._position_bytes - (known.memory.bytes if known else 0)
+            wanted = schedule.positions * self._position_bytes - self._size(known)
             free += self._drop_stale() if wanted > free else 0
             if wanted > free:
-                free += known.memory.bytes if known else 0
+                free += self._size(known)
                 self.forget(request.stream)
             elif known or request.earlier or len(request.audio) < WINDOW_SAMPLES:
                 # A full window that is new is not asked about again: it moves on.
@@ -161,20 +168,23 @@ class EncoderReuse:
         keeps = first and len(request.audio) < WINDOW_SAMPLES
         if known is None:
             return Track(request, schedule, schedule.last_whole, None, keeps)
-        known.touched = self._batches
         return Track(request, schedule, len(known.ends), known.memory, keeps)
 
     def _drop_stale(self) -> int:
         """Drop the windows that nobody has asked about for long; return how many bytes that frees."""
         stale = [stream for stream, known in self._known.items() if self._batches - known.touched > STALE]
-        return sum(self._known.pop(stream).memory.bytes for stream in stale)
+        return sum(self._size(self._known.pop(stream)) for stream in stale)
+
+    def _size(self, known: Known | None) -> int:
+        """Return the bytes of what is known of a window, if anything is."""
+        return known.memory.positions * self._position_bytes if known else 0
 
     def _packed(self, tracks: Sequence[Track]) -> Iterator[list[Track]]:
         """Divide the next updates of some tracks into passes."""
         pack: list[Track] = []
         taken = 0
         for track in tracks:
-            length = track.schedule.part(track.done).length
+            length = track.part.length
             if pack and taken + length > self._together:
                 yield pack
                 pack, taken = [], 0
@@ -186,8 +196,7 @@ class EncoderReuse:
         """Hear the next update of each track in one pass."""
         spans = []
         for track, features in zip(tracks, self._hear(tracks), strict=True):
-            part = track.schedule.part(track.done)
-            memory = track.memory
+            part, memory = track.part, track.memory
             if memory is None or memory.positions < part.positions:
                 memory = self._new_memory(part.positions)
                 if track.memory is not None:
@@ -204,13 +213,12 @@ class EncoderReuse:
         """Return the log-mel of the next update's window of each track, (n_mels, frames)."""
         alike: defaultdict[int, list[Track]] = defaultdict(list)
         for track in tracks:
-            alike[track.schedule.part(track.done).positions].append(track)
-        found: dict[int, Tensor] = {}
+            alike[track.part.positions].append(track)
+        found: dict[Track, Tensor] = {}
         for positions, some in alike.items():
             windows = [Window.of(track.request, track.schedule.ends[track.done]) for track in some]
-            for track, features in zip(some, self._features(windows, 2 * positions), strict=True):
-                found[id(track)] = features
-        return [found[id(track)] for track in tracks]
+            found |= zip(some, self._features(windows, 2 * positions), strict=True)
+        return [found[track] for track in tracks]
 
     def _keep(self, track: Track) -> None:
         """Keep what is known of a window for its next update."""

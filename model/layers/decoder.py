@@ -82,7 +82,7 @@ class WhisperDecoder(nn.Module):
         known: what `hear` has made of each row, None for a row that it has not heard; empty for none at all. Positions
         that a row does not have are zeros, or what a layer makes of zeros.
         """
-        own = self.attentions()[layer]
+        own = cast("WhisperDecoderLayer", self.layers[layer]).encoder_attn
         fresh = [row for row, memory in enumerate(known) if memory is None]
         if len(fresh) == len(known):
             return own.keys_values(audio)
