@@ -26,6 +26,8 @@ class Bank:
     """The voice of each clip."""
     clips_of: dict[str, NDArray[np.int64]]
     """The clips of each voice."""
+    first_digits: NDArray[np.int64]
+    """(clips,): what each clip begins with."""
 
     def clip(self, index: int) -> Clip:
         """Read one clip."""
@@ -57,4 +59,6 @@ def read_bank(folder: Path, without: Iterable[str] = ()) -> Bank:
     names = [str(name) for name in np.unique(voices) if name not in set(without)]
     clips_of = {name: np.flatnonzero(voices == name) for name in names}
     audio = np.load(folder / "audio.npy", mmap_mode="r")
-    return Bank(audio, table["spans"], table["words"], tuple(map(str, voices)), clips_of)
+    words = table["words"]
+    first_digits = words[np.searchsorted(words[:, 0], np.arange(len(voices))), 1]
+    return Bank(audio, table["spans"], words, tuple(map(str, voices)), clips_of, first_digits)

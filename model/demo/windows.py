@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from model.demo.bank import Bank
 from model.demo.noise import reverberated, stretch_of, transmitted
-from model.demo.voices import RATE, SPEAKERS, Samples, Spoken
+from model.demo.voices import RATE, SPEAKERS, Clip, Samples, Spoken
 
 AUDIBLE = 0.85
 """A word cut by the end of the audio is in the text if this much of it is heard."""
@@ -70,6 +71,22 @@ def _voices(bank: Bank, rng: np.random.Generator) -> list[str]:
     return [str(name) for name in rng.choice(real + made[:20], 4)] + real
 
 
+def _clips(bank: Bank, rng: np.random.Generator, voices: list[str]) -> Iterator[Clip]:
+    """Draw clips without end; in one window of three, words are said again and again, as in "nine nine"."""
+    again = rng.choice([0.0, 0.0, rng.uniform(0.1, 0.8)])
+    index = int(rng.choice(bank.clips_of[str(rng.choice(voices))]))
+    while True:
+        clip = bank.clip(index)
+        yield clip
+        choice = bank.clips_of[str(rng.choice(voices))]
+        if rng.random() < again:
+            if rng.random() < 0.2:  # the very same recording
+                continue
+            alike = choice[bank.first_digits[choice] == clip.words[-1].digit]
+            choice = alike if len(alike) else choice
+        index = int(rng.choice(choice))
+
+
 def spoken(bank: Bank, rng: np.random.Generator, length: float, hard: Difficulty) -> Window:
     """Lay clips of digits into `length` seconds, or a little less where no word is to be cut."""
     n = int(length * RATE)
@@ -81,12 +98,12 @@ def spoken(bank: Bank, rng: np.random.Generator, length: float, hard: Difficulty
     position = int(lead * RATE)
     if hard.min_pause == 0 and rng.random() < 0.06:
         position = -int(rng.uniform(0.05, 0.4) * RATE)  # the window starts within a word
-    may_cut, gain_spread, same = rng.random() < hard.cut, rng.choice([0.0, 2.0, 4.0]), rng.random() < 0.1
+    may_cut, gain_spread = rng.random() < hard.cut, rng.choice([0.0, 2.0, 4.0])
+    clips = _clips(bank, rng, voices)
     words: list[Spoken] = []
-    heard, first_clip = False, int(rng.choice(bank.clips_of[voices[0]]))
+    heard = False
     while position < n:
-        index = first_clip if same and rng.random() < 0.7 else int(rng.choice(bank.clips_of[str(rng.choice(voices))]))
-        clip = bank.clip(index)
+        clip = next(clips)
         begin, end = clip.words[0].start, clip.words[-1].end
         if rng.random() < 0.4:  # as recorded, with what is around the word
             begin, end = 0, len(clip.samples)
@@ -122,7 +139,7 @@ def augmented(window: Window, noises: list[Samples], rng: np.random.Generator, a
     if rng.random() < 0.75 * amount:
         # Words peak near -18 dBFS, so this is the ratio of the loudest 10 ms to the noise.
         worst = 45 - 40 * amount
-        ratio = rng.uniform(worst, 55 if rng.random() < 0.5 else (worst + 55) / 2)
+        ratio = rng.uniform(worst, rng.choice([55, (worst + 55) / 2, (3 * worst + 55) / 4], p=[0.4, 0.3, 0.3]))
         samples = samples + stretch_of(noises, len(samples), rng) * np.float32(10 ** ((-18 - ratio) / 20))
         if rng.random() < 0.3:
             faint = stretch_of(noises, len(samples), rng)
