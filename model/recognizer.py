@@ -10,7 +10,6 @@ that is kept between calls, and they only save work: any request can be answered
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -23,10 +22,11 @@ from model.decoding.encode import Encoded, WindowEncoder
 from model.decoding.guards import Evidence, Guards, Verdict, compression_ratio
 from model.decoding.hearing import Heard, Listener
 from model.decoding.prompt import PromptBuilder, seconds_after
+from model.decoding.requests import check_request, nothing_heard
 from model.decoding.rows import Decoded, DecodeRow
 from model.decoding.segments import SegmentBuilder
 from model.rules import LogitRules
-from model.types import HOP, SAMPLE_RATE, WINDOW_SAMPLES, DecodeRequest, DecodeStatistics, Hypothesis, ModelCard
+from model.types import HOP, SAMPLE_RATE, WINDOW_SAMPLES, DecodeRequest, DecodeStatistics, Hypothesis
 
 
 class WhisperRecognizer:
@@ -240,35 +240,3 @@ def knows_dynamic(checkpoint: Checkpoint) -> bool:
 def bears_reuse(checkpoint: Checkpoint) -> bool:
     """Say whether the model's card says that it was measured with positions that are not encoded again."""
     return bool(checkpoint.streamer.get("encoder_reuse"))
-
-
-def check_request(request: DecodeRequest, card: ModelCard) -> None:
-    """Raise ValueError, with what is allowed, for a request that cannot be answered."""
-    audio = request.audio
-    if audio.ndim != 1 or audio.dtype != np.float32:
-        raise ValueError(f"audio must be (n,) float32, got {audio.shape} {audio.dtype}")
-    if len(audio) > WINDOW_SAMPLES:
-        raise ValueError(f"audio must be at most {WINDOW_SAMPLES} samples (30 s), got {len(audio)}")
-    if request.start < 0 or request.start % HOP:
-        raise ValueError(f"start must be a multiple of {HOP} and not negative, got {request.start}")
-    ends = (request.start, *request.earlier)
-    # The last one may have ended here too: an utterance may end where its last update did.
-    if any(end <= before for before, end in pairwise(ends)) or ends[-1] > request.end:
-        raise ValueError(f"earlier ends must rise from {request.start} to {request.end}, got {request.earlier}")
-    if not np.isfinite(audio).all():
-        raise ValueError("audio must be finite, got NaN or infinity")
-    if request.attempt is not None and request.attempt < 0:
-        raise ValueError(f"attempt must be None or not negative, got {request.attempt}")
-    languages = card.languages
-    if request.language is not None and request.language not in languages:
-        raise ValueError(f"language must be one of {', '.join(languages)}, got {request.language!r}")
-    if unknown := [code for code in request.languages if code not in languages]:
-        raise ValueError(f"languages must be some of {', '.join(languages)}, got {', '.join(map(repr, unknown))}")
-    if request.task not in card.tasks:
-        raise ValueError(f"task must be one of {', '.join(card.tasks)}, got {str(request.task)!r}")
-
-
-def nothing_heard(request: DecodeRequest, language: str) -> Hypothesis:
-    """Answer a request with less than one frame of audio."""
-    spoken = request.language or next(iter(request.languages), language)
-    return Hypothesis(request.start, request.end, (), spoken, final=request.final)

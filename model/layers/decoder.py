@@ -19,6 +19,7 @@ from model.layers.decoder_layer import Sight, WhisperDecoderLayer
 from model.layers.dropout import dropout
 from model.layers.masks import text_mask
 from model.layers.outputs import BaseModelOutputWithPastAndCrossAttentions
+from model.layers.sight import device_sight, host_sight
 from model.layers.traces import Traces
 from model.layers.window_memory import AttentionMemory, Span, lengths, rows_of
 
@@ -130,7 +131,7 @@ class WhisperDecoder(nn.Module):
         Returns hidden states (batch, n, d_model) and attention (batch, heads, n, n_audio_ctx) float32, or None.
         """
         x = self.embed_tokens(tokens) + self.embed_positions(positions)
-        sight = _host_sight(positions, cache) if positions.device.type == "cpu" else _sight(positions, cache)
+        sight = host_sight(positions, cache) if positions.device.type == "cpu" else device_sight(positions, cache)
         traces = Traces()
         hidden = self._read(x, sight, traces, cache=cache, alignment_heads=alignment_heads)
         if not alignment_heads:
@@ -230,31 +231,3 @@ class WhisperDecoder(nn.Module):
         if end > limit:
             raise ValueError(f"the decoder has {limit} positions, not enough for {start} tokens and {end - start} more")
         return torch.arange(start, end, device=x.device)[None]
-
-
-def _sight(positions: Tensor, cache: DecoderCache) -> Sight:
-    """Let queries at `positions` see all cells but those after them, without asking the device anything."""
-
-    def store(cells: LayerCache, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        return cells.write(positions, keys, values)
-
-    return Sight(store, cache.self_mask(positions), audio=cache.cross_mask())
-
-
-def _host_sight(positions: Tensor, cache: DecoderCache) -> Sight:
-    """Do the same where positions can be read at no cost: only cells in use are read, and single rows are simpler."""
-    used = int(positions.max()) + 1
-    start, count = used - positions.shape[1], positions.shape[1]
-    in_step = len(positions) == 1 and int(positions[0, 0]) == start
-
-    def store(cells: LayerCache, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        if in_step:
-            cells.self_keys[:, :, start:used] = keys
-            cells.self_values[:, :, start:used] = values
-        else:
-            cells.write(positions, keys, values)
-        return cells.self_keys[:, :, :used], cells.self_values[:, :, :used]
-
-    sees_all = in_step and count == 1
-    mask = None if sees_all else torch.arange(used) <= positions[:, None, :, None]
-    return Sight(store, mask, audio=cache.cross_mask())

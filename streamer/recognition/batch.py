@@ -34,7 +34,6 @@ class Batch:
 
     lane: Lane
     hypotheses: tuple[Hypothesis, ...]
-    """Of the rows that did not fail."""
     seconds: float
     """Of device time."""
     waits: tuple[float, ...]

@@ -188,11 +188,12 @@ class Engine:
                 concerned, asked = [tickets[row] for row in rows], [requests[row] for row in rows]
                 await self._available()
                 began = self._clock()
-                answers = await self._runner.attempt(device, asked)
-                if answers is None:
+                outcome = await self._runner.attempt(device, asked)
+                if outcome is None:
                     parts.extend([rows[row]] for part in self._runner.divide(asked) for row in part)
                     continue
-                self._account(lane, began, concerned, asked, answers)
+                self._account(lane, began, concerned, asked, outcome)
+                answers: Sequence[Hypothesis | EngineError] = [outcome] if isinstance(outcome, EngineError) else outcome
                 for ticket, answer in zip(concerned, answers, strict=True):
                     self._deliver(ticket, answer)
                     undelivered.discard(ticket)
@@ -210,23 +211,22 @@ class Engine:
         began: float,
         tickets: list[Ticket],
         requests: list[DecodeRequest],
-        answers: list[Hypothesis | EngineError],
+        outcome: list[Hypothesis] | EngineError,
     ) -> None:
         """Take note of a batch, for the size of the next ones and for whoever counts."""
         now = self._clock()
-        if isinstance(answers[0], ShunnedError):
+        if isinstance(outcome, ShunnedError):
             return
-        good = tuple(answer for answer in answers if isinstance(answer, Hypothesis))
-        self._judge(requests, well=bool(good))
+        self._judge(requests, well=not isinstance(outcome, EngineError))
         self.batches += 1
-        if not good:
+        if isinstance(outcome, EngineError):
             return
         if lane is Lane.FAST:
             self._bound.learn(requests, now - began)
         waits = tuple(now - max(ticket.joined, ticket.deadline) for ticket in tickets)
         due = sum(ticket.deadline <= began and not ticket.background for ticket in tickets) / len(tickets)
         for observer in self._observers:
-            observer.batch_done(Batch(lane, good, now - began, waits, due))
+            observer.batch_done(Batch(lane, tuple(outcome), now - began, waits, due))
 
     def _judge(self, requests: list[DecodeRequest], *, well: bool) -> None:
         """Take note of whether something came of a batch, for whoever asks whether recognition happens."""

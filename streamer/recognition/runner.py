@@ -33,25 +33,25 @@ class BatchRunner:
         """Return the batches to make of requests, as indices: those of nobody suspected first."""
         return self._suspects.divide([request.stream for request in requests])
 
-    async def attempt(self, device: Device, requests: list[DecodeRequest]) -> list[Hypothesis | EngineError] | None:
-        """Run a batch once; return None if its rows are to be tried alone."""
+    async def attempt(self, device: Device, requests: list[DecodeRequest]) -> list[Hypothesis] | EngineError | None:
+        """Run a batch once: its answers, what is wrong with its only row, or None if its rows are to be tried alone."""
         streams = [request.stream for request in requests]
         if self._suspects.is_shunned(streams[0]):  # and alone, as every suspect is
-            return [ShunnedError("recognition failed: this stream has taken it down too often")]
+            return ShunnedError("recognition failed: this stream has taken it down too often")
         try:
             answers = complete(await device.run(self._recognizer.transcribe, requests), requests)
         except DeviceLost as error:
             if not self._suspects.accuse(streams):
                 return None
-            return [self._fail(requests, error)]
+            return self._fail(requests, error)
         except Exception as error:  # noqa: BLE001  # whatever the device raises, the other streams must go on
             if len(requests) > 1:
                 self._on_failure(len(requests))
                 logger.warning("a batch of %d failed; its rows are tried one by one", len(requests))
                 return None
-            return [self._fail(requests, error)]
+            return self._fail(requests, error)
         self._suspects.acquit(streams)
-        return list(answers)
+        return answers
 
     async def forget(self, device: Device, stream: str) -> None:
         """Let the recognizer drop what it keeps for a stream that has ended."""

@@ -47,7 +47,7 @@ class DeviceDecoder(BatchDecoder):
 
     def decode(self, *arguments: object, **options: object) -> list[Decoded]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(decoder_module, "_host_sight", decoder_module._sight)
+            patch.setattr(decoder_module, "host_sight", decoder_module.device_sight)
             return super().decode(*arguments, **options)
 
 

@@ -117,7 +117,7 @@ result_shapes: list[tuple[str, tuple[int, ...]]] = []
 @pytest.mark.parametrize("ragged", [False, True])
 def test_a_step_asks_the_device_nothing_and_is_the_same_every_time(ragged, monkeypatch):
     """Else it could not be recorded. In bfloat16, for which a CPU does what a GPU does."""
-    monkeypatch.setattr(decoder_module, "_host_sight", decoder_module._sight)
+    monkeypatch.setattr(decoder_module, "host_sight", decoder_module.device_sight)
     decoder = make(Stepping(record), dtype=torch.bfloat16)
     rows = [row(limit=9), row(prompt=(1, 2, 3), limit=20)]
     with torch.inference_mode():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from model.recognizer import check_request
+from model.decoding.requests import check_request
 from model.types import SAMPLE_RATE, WINDOW_SAMPLES, DecodeRequest, Hypothesis
 from streamer.config import SessionConfig
 from streamer.core.commands import Configure
