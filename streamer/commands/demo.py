@@ -23,7 +23,7 @@ from streamer.commands.complaints import complain
 from streamer.commands.displays import CaptionFormat, display_for
 from streamer.commands.outcome import CommandError, Exit
 from streamer.commands.transfer import transfer
-from streamer.config import ModelConfig
+from streamer.config import DemoModelConfig, ModelConfig
 from streamer.processes import children
 from streamer.signals import handled
 
@@ -37,7 +37,7 @@ STOP_TIMEOUT_S = 20.0
 class DemoSettings:
     """What the daemon of the demonstration is told."""
 
-    model: ModelConfig = field(default_factory=lambda: ModelConfig(name="demo"))
+    model: DemoModelConfig = field(default_factory=DemoModelConfig)
 
 
 DEFAULTS = DemoSettings()
