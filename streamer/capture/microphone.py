@@ -100,8 +100,11 @@ class Microphone:
     async def capture(self) -> AsyncGenerator[Capture, None]:
         """Yield what is recorded and what happens to the device, for ever; close it with `contextlib.aclosing`.
 
+        It may then be asked again: nothing is missing before its first sound, and the device is the same.
+
         Raises AudioUnavailable if a required device cannot be opened the first time.
         """
+        self._heard_until = None
         retries = Retries()
         away = False
         while True:

@@ -23,7 +23,7 @@ from streamer.commands.complaints import complain
 from streamer.commands.displays import CaptionFormat, display_for
 from streamer.commands.outcome import CommandError, Exit
 from streamer.commands.transfer import transfer
-from streamer.config import ModelConfig
+from streamer.config import DemoModelConfig, ModelConfig
 from streamer.processes import children
 from streamer.signals import handled
 
@@ -37,7 +37,7 @@ STOP_TIMEOUT_S = 20.0
 class DemoSettings:
     """What the daemon of the demonstration is told."""
 
-    model: ModelConfig = field(default_factory=lambda: ModelConfig(name="demo"))
+    model: DemoModelConfig = field(default_factory=DemoModelConfig)
 
 
 DEFAULTS = DemoSettings()
@@ -119,11 +119,11 @@ async def running_daemon(model: ModelConfig) -> AsyncGenerator[str, None]:
         sys.executable,
         "-P",  # a folder named model where the user happens to be is not ours
         "-m",
-        "streamer",
+        "streamer.tethered",  # so that it ends even if we are killed
         "serve",
         *("--server.host", "127.0.0.1", "--server.port", "0", "--server.token", "", "--log.level", "WARNING"),
         *flags(model),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env=children.environment(environment()),  # what a person's own daemon is told is not for this one
         start_new_session=True,  # Ctrl-C is for us to handle
@@ -139,6 +139,8 @@ async def running_daemon(model: ModelConfig) -> AsyncGenerator[str, None]:
         except TimeoutError:
             process.kill()
             status = await process.wait()
+        assert process.stdin
+        process.stdin.close()  # not before: a second signal would cut off whoever is there still
     if status != Exit.OK:
         raise CommandError(f"the daemon ended with status {status} after SIGTERM, expected 0")
 

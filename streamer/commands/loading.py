@@ -10,7 +10,7 @@ from typing import cast
 from model.text.languages import LANGUAGES
 from model.types import Recognizer, Transcriber
 from streamer.commands.complaints import complain
-from streamer.config import ModelConfig
+from streamer.config import ConfigError, ModelConfig
 from streamer.protocols.handshake import House
 from streamer.recognition.loading import build_recognizer
 
@@ -30,7 +30,12 @@ def load_recognizer(config: ModelConfig) -> Recognizer:
 
 
 def foreseen(config: ModelConfig) -> House:
-    """Say what can be said of a model before it is loaded, from its name and, if that is a folder, what is in it."""
+    """Say what can be said of a model before it is loaded, from its name and, if that is a folder, what is in it.
+
+    Raises ConfigError for a name that no client can be told: a path that is not UTF-8.
+    """
+    if not encodable(config.name):
+        raise ConfigError(f"model.name must be UTF-8, got {config.name!r}")
     folder = Path(str(resources.files("model")), "demo") if config.name == "demo" else Path(config.name)
     try:
         card = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -38,6 +43,15 @@ def foreseen(config: ModelConfig) -> House:
     except (OSError, ValueError, LookupError, TypeError):
         languages = ("en",) if config.name.removesuffix(".pt").endswith(".en") else tuple(set(LANGUAGES) - {CANTONESE})
     return House(config.name, languages)
+
+
+def encodable(name: str) -> bool:
+    """Tell whether a name can be sent: Python has other bytes of a command line as surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def load_transcriber(config: ModelConfig) -> Transcriber:

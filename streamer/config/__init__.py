@@ -15,7 +15,7 @@ from streamer.config.journal import Durability, JournalConfig
 from streamer.config.line import LineConfig
 from streamer.config.log import LogConfig, LogFormat
 from streamer.config.microphone import MicrophoneConfig
-from streamer.config.model import EncoderContext, EncoderReuse, ModelConfig
+from streamer.config.model import DemoModelConfig, EncoderContext, EncoderReuse, ModelConfig
 from streamer.config.server import ServerConfig
 from streamer.config.session import CommitPolicyName, SessionConfig
 from streamer.config.watch import WatchConfig
@@ -26,6 +26,7 @@ __all__ = [
     "CommitPolicyName",
     "Config",
     "ConfigError",
+    "DemoModelConfig",
     "Durability",
     "EncoderContext",
     "EncoderReuse",

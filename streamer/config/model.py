@@ -53,3 +53,11 @@ class ModelConfig:
         """Check ranges."""
         require("model.threads", self.threads, 0, 1024)
         require("model.max_batch", self.max_batch, 1, 1024)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoModelConfig(ModelConfig):
+    """The same for the demonstration, whose default holds also where only something else is set."""
+
+    name: str = "demo"
+    """demo, a hub name (openai/whisper-large-v3-turbo), a folder in Hugging Face layout, an openai .pt, or auto."""

@@ -199,7 +199,7 @@ class Decoder:
             raise self._lose(loss_of(status, self._words())) from None
         try:
             message: ToParent = self._decode(body)
-        except DecodeError as error:
+        except (DecodeError, RecursionError, UnicodeError) as error:
             raise self._lose(Loss(Cause.GARBLED, f"it said what cannot be understood: {error}")) from None
         return message
 

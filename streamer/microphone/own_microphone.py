@@ -75,7 +75,8 @@ class OwnMicrophone:
         self._config = config
         self._admission = admission
         self._connect = connect
-        self._make_source = make_source
+        # One for all sessions: it learns the name of a device asked for by a number, which may be another's later.
+        self._source = make_source(config.device or None)
         self._overflowed = False
         recording = Gauge("streamer_microphone_recording", "1 while the own microphone is heard", registry=registry)
         recording.set_function(lambda: float(self.state is State.RECORDING))
@@ -101,8 +102,7 @@ class OwnMicrophone:
             pause = min(2 * pause, LONGEST_AGAIN_S)
 
     async def _run_session(self) -> None:
-        source = self._make_source(self._config.device or None)
-        async with aclosing(source.capture()) as captures:
+        async with aclosing(self._source.capture()) as captures:
             wire = MicrophoneWire(captures, self._note)
             connection = self._connect(wire, NAME, MicrophoneCodec(wishes(self._config)), NAME)
             # It asks nobody: the box's own microphone goes before those who come over the network.

@@ -23,6 +23,7 @@ class Certificate:
         """Read PEM files; the key may be in the certificate's. Raises ConfigError for a pair that cannot be used."""
         self._certificate = certificate
         self._key = key
+        self._found = self._state()  # before the reading: a change that comes while the model is warmed up counts
         self._shown = self._read()
         self.context = self._read()
         """For the listening sockets."""
@@ -50,7 +51,7 @@ class Certificate:
 
     async def watch(self) -> None:
         """Reload whenever the files have changed; run for ever."""
-        read = seen = self._state()
+        read = seen = self._found
         while True:
             await asyncio.sleep(CHECK_S)
             now = self._state()

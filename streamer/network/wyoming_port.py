@@ -46,7 +46,8 @@ class WyomingPort:
         """Let go of those who only ask."""
         self._ending = True
         for limit in self._limits:
-            limit.reschedule(0)
+            if not limit.expired():  # one that is over in this very turn cannot be moved
+                limit.reschedule(0)
 
     async def serve(self, wire: TcpWire) -> None:
         """Serve one client to its end."""

@@ -158,7 +158,7 @@ class Child:
                 self._take(message, on_ready)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        except DecodeError as error:
+        except (DecodeError, RecursionError, UnicodeError) as error:
             self.condemn(Loss(Cause.GARBLED, f"it said what cannot be understood: {error}"))
 
     def _take(self, message: ToParent, on_ready: Callable[[Ready, float], None]) -> None:

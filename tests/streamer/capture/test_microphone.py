@@ -159,6 +159,22 @@ def test_a_device_asked_for_by_number_is_looked_for_by_its_name_once_it_was_open
     assert studio.asked[:4] == [device, device, later, later]
 
 
+def test_a_microphone_that_is_asked_again_looks_for_the_same_device_and_misses_nothing():
+    studio = Studio(lambda: FakeRecording(OPENED, AUDIO))
+
+    async def listen() -> list[Capture]:
+        microphone, first = Microphone("1", studio.start), []
+        for _ in range(2):
+            async with aclosing(microphone.capture()) as captures:
+                first.append(await anext(captures))
+                await anext(captures)
+            await asyncio.sleep(5.0)
+        return first
+
+    assert run(listen()) == [DeviceOpened("a microphone")] * 2
+    assert studio.asked == ["1", "1=a microphone"]
+
+
 def test_a_device_that_opens_but_stays_silent_has_not_come_back():
     studio = Studio(lambda: FakeRecording(OPENED, AUDIO, GONE), lambda: FakeRecording(OPENED))
 

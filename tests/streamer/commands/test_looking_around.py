@@ -123,6 +123,22 @@ def test_the_clip_that_comes_with_the_program_is_long_enough_to_watch_and_ends_b
     assert 0.1 < np.abs(clip.samples).max() <= 1.0
 
 
+@pytest.mark.parametrize(
+    ("flags", "model"), [([], "demo"), (["--model.threads", "1"], "demo"), (["--model", "auto"], "auto")], ids=str
+)
+def test_the_demonstration_takes_the_embedded_model_unless_another_is_named(flags, model, monkeypatch):
+    taken = []
+
+    async def note(_samples, config, _speed, *, plain):
+        taken.append((config.name, plain))
+        return Exit.OK
+
+    monkeypatch.setattr("streamer.commands.demo._run", note)
+
+    assert run(["demo", "--file", str(CLIP), *flags]) == Exit.OK
+    assert taken == [(model, False)]
+
+
 @pytest.mark.timeout(180)  # starts a daemon, which loads a model
 def test_the_demonstration_runs_a_real_daemon_shows_captions_and_stops_it(capfd, monkeypatch):
     monkeypatch.setenv("STREAMER_SERVER_TOKEN_FILE", "/nowhere")  # what a person's own daemon is told

@@ -158,15 +158,18 @@ def test_a_closed_output_is_no_trouble():
     assert (done.returncode, done.stderr) == (Exit.OK, "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_demonstration_that_is_ended_leaves_no_daemon_behind(number):
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGHUP, 128 + signal.SIGHUP), (signal.SIGKILL, -signal.SIGKILL)],
+)
+def test_a_demonstration_that_is_ended_leaves_no_daemon_behind(number, status):
     command = [sys.executable, "-m", "streamer", "demo", "--model.threads", "1"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         line = next(line for line in process.stderr if "the daemon listens on" in line)
         process.send_signal(number)
-        _, rest = process.communicate()
+        _, rest = process.communicate()  # the daemon has the same standard error
     address = re.search(r"ws://127.0.0.1:(\d+)", line)
 
-    assert (process.returncode, rest) == (128 + number, "")
+    assert (process.returncode, rest) == (status, "")
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", int(address[1]))) == errno.ECONNREFUSED

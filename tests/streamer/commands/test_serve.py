@@ -49,6 +49,14 @@ def test_a_model_that_is_named_and_cannot_be_had_is_an_error(capsys):
     assert "nobody/nothing" in one_line(capsys.readouterr().err)
 
 
+def test_a_model_whose_name_no_client_can_be_told_is_refused_before_it_is_loaded(monkeypatch, capsys):
+    monkeypatch.setattr(serve, "recognizer_for", lambda *_: None)
+
+    assert run(["serve", "--port", "0", "--model", "folder\udcff"]) == Exit.CONFIGURATION
+
+    assert r"model.name must be UTF-8, got 'folder\udcff'" in one_line(capsys.readouterr().err)
+
+
 @pytest.mark.parametrize(
     ("config", "port", "line"),
     [

@@ -24,6 +24,7 @@ from streamer.decoding.decoder import Decoder, Limits
 from streamer.decoding.landlock import CREATE_RULESET, VERSION
 from streamer.decoding.losses import Cause, DecoderLostError
 from streamer.decoding.messages import Begun, Block, Measured, Objection, UnfitError
+from streamer.processes.framing import framed
 from streamer.sound import Sound
 from tests.faulty.decoder import command
 from tests.streamer.decoding.files import PATIENT, Kept, decoded, decoding, footprint, noise
@@ -97,6 +98,8 @@ async def test_the_kernel_ends_one_that_uses_the_processor_for_too_long() -> Non
     [
         [b"\0\0\0\4what"],
         [b"\xff\xff\xff\xff"],
+        [framed(b"\x82\xa4type\xa5unfit\xa7message\xa2\xff\xff")],
+        [framed(b"\x82\xa4type\xa5begun\xa1a" + b"\x91" * 10_000)],
         [Block(b"1234")],
         [Begun()],
         [Measured(16_000), Measured(16_000)],

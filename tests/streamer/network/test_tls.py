@@ -35,6 +35,7 @@ from streamer.network.flow import READ_BYTES
 from streamer.network.tls import Certificate
 from streamer.network.websocket_protocol import WebSocketProtocol
 from streamer.server import Server
+from tests import virtual_time
 from tests.certificates import Papers, issue
 from tests.fakes import LevelRecognizer
 from tests.streamer.commands.console import sound_file
@@ -155,6 +156,21 @@ async def test_new_files_are_shown_to_new_connections_and_those_that_run_go_on(
 
     assert (shown(client), after) == (before, ssl.PEM_cert_to_DER_cert(first(other)))
     assert heard.finals == ["w1", "w2"]
+
+
+def test_files_that_change_while_the_model_is_warmed_up_are_read_again(papers, tmp_path, authority, caplog):
+    caplog.set_level(logging.INFO, "streamer.network.tls")
+    (tmp_path / "next").mkdir()
+    certificate = Certificate(papers.certificate, papers.key)
+    renew(papers, issue(tmp_path / "next", authority))
+
+    async def watch() -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(certificate.watch(), 5 * tls.CHECK_S)
+
+    virtual_time.run(watch())
+
+    assert [record.getMessage() for record in caplog.records] == ["certificate read again"]
 
 
 def first(papers: Papers) -> str:

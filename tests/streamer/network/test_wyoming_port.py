@@ -213,6 +213,17 @@ async def test_a_server_that_goes_away_tells_what_it_has_heard() -> None:
     assert heard[-2].data["text"] == "w1 w2 w3 w4 w5 w6"
 
 
+async def test_an_end_in_the_very_turn_in_which_a_client_s_time_is_over_is_no_error() -> None:
+    async with served() as server, connect(server.ports.wyoming) as asking:
+        asking.send(DESCRIBE)
+        await asking.hear("info")
+        for _ in range(3):
+            server.ports.end()
+            await asyncio.sleep(0)
+
+        assert await asking.hear() == []
+
+
 async def test_more_connections_than_may_be_are_dropped_through_whichever_port_they_come() -> None:
     async with served(ServerConfig(port=0, max_connections=3)) as server, connect(server.ports.wyoming) as first:
         first.send(DESCRIBE)

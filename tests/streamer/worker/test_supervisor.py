@@ -18,6 +18,7 @@ import pytest
 from model.errors import ModelError
 from model.types import WINDOW_SAMPLES, DecodeRequest, Segment, Word
 from streamer.config import ConfigError
+from streamer.processes.framing import framed
 from streamer.recognition.device import DeviceLost
 from streamer.worker.backoff import Backoff
 from streamer.worker.causes import Cause
@@ -319,9 +320,17 @@ async def test_a_program_that_is_not_there_for_a_while_is_tried_until_it_is():
         assert await ask(running, request())
 
 
-async def test_a_program_that_talks_nonsense_is_killed():
-    nonsense = r"import os, sys, time; os.write(int(sys.argv[-4]), b'\0\0\0\3abc'); time.sleep(100)"
-    program = [sys.executable, "-c", nonsense]
+NONSENSE = {
+    "no message": b"abc",
+    "no text": b"\x82\xa4type\xa7refused\xa7message\xa2\xff\xff",
+    "no end": b"\x82\xa4type\xa3log\xa6fields\x81\xa1a" + b"\x91" * 10_000,
+}
+
+
+@pytest.mark.parametrize("what", NONSENSE)
+async def test_a_program_that_talks_nonsense_is_killed(what):
+    talk = "import os, sys, time; os.write(int(sys.argv[-4]), bytes.fromhex(sys.argv[1])); time.sleep(100)"
+    program = [sys.executable, "-c", talk, framed(NONSENSE[what]).hex()]
     with pytest.raises(ExceptionGroup) as caught:
         async with supervised(supervisor(program=program)) as running:
             await running.loaded()
