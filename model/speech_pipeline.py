@@ -139,24 +139,35 @@ def pipeline(
     """Build a pipeline.
 
     task: automatic-speech-recognition, the only one there is; model: a network, or any name that `from_pretrained`
-    takes; processor: if None, tokenizer and feature_extractor, or the one that lies with the model; device: a torch
-    device, or the number of a GPU, the first one if None; the CPU if that is negative, or if there is no GPU.
+    takes; processor: if None, tokenizer and feature_extractor, of which the one not given is the one that lies with
+    the model; device: a torch device, or the number of a GPU, the first one if None; the CPU if that is negative, or if
+    there is no GPU.
     Raises ValueError for another task, or a network without a processor.
     """
     if task != TASK:
         raise ValueError(f"task must be {TASK}, got {task!r}")
     if model is None:
         raise ValueError("model must be a name or a network, got None")
-    if processor is None and tokenizer is not None and feature_extractor is not None:
-        processor = WhisperProcessor(feature_extractor, tokenizer)
+    processor = processor or _processor(model, tokenizer, feature_extractor)
     if isinstance(model, WhisperForConditionalGeneration):
-        if processor is None:
-            raise ValueError("a network that is loaded already needs its processor")
         network = model
     else:
         network = WhisperForConditionalGeneration.from_pretrained(model, dtype=dtype)
-        processor = processor or WhisperProcessor.from_pretrained(model)
     return SpeechRecognitionPipeline(network.to(_place(device)).eval(), processor)
+
+
+def _processor(
+    model: str | Path | WhisperForConditionalGeneration,
+    tokenizer: WhisperTokenizer | None,
+    extractor: WhisperFeatureExtractor | None,
+) -> WhisperProcessor:
+    """Put together what was given, and what lies with the model of the rest. Raises ValueError where nothing lies."""
+    if isinstance(model, WhisperForConditionalGeneration):
+        if tokenizer is None or extractor is None:
+            raise ValueError("a network that is loaded already needs its processor")
+        return WhisperProcessor(extractor, tokenizer)
+    extractor = WhisperFeatureExtractor.from_pretrained(model) if extractor is None else extractor
+    return WhisperProcessor(extractor, WhisperTokenizer.from_pretrained(model) if tokenizer is None else tokenizer)
 
 
 def _place(device: int | str | torch.device | None) -> torch.device:
