@@ -53,15 +53,15 @@ class SpeechRecognitionPipeline:
         self,
         inputs: Recorded | Sequence[Recorded],
         *,
-        return_timestamps: bool = False,
+        return_timestamps: bool | None = None,
         generate_kwargs: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """Transcribe one recording, or a list of them one after the other.
 
         inputs: path, address (http, https) or content of a sound file, (n,) samples at the extractor's rate, or a
         dictionary with them as `raw` or `array` and their `sampling_rate`. return_timestamps: also return `chunks`, the
-        segments with text and `timestamp` (start, end) in seconds; more than 30 s need it. generate_kwargs: arguments
-        of `generate`.
+        segments with text and `timestamp` (start, end) in seconds; more than 30 s need it; also on where the network's
+        generation configuration says so. generate_kwargs: arguments of `generate`.
 
         Returns a dictionary with `text`, or a list of them. Raises ValueError for what is no audio, and what `generate`
         raises.
@@ -70,9 +70,11 @@ class SpeechRecognitionPipeline:
             return [self._one(each, return_timestamps, generate_kwargs or {}) for each in inputs]
         return self._one(cast("Recorded", inputs), return_timestamps, generate_kwargs or {})
 
-    def _one(self, inputs: Recorded, return_timestamps: bool, generate_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    def _one(
+        self, inputs: Recorded, return_timestamps: bool | None, generate_kwargs: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Transcribe one recording."""
-        if return_timestamps not in {True, False}:
+        if return_timestamps not in {None, True, False}:
             raise ValueError(
                 f"return_timestamps must be true or false, got {return_timestamps!r}; for times of words call "
                 "`generate` with return_token_timestamps=True"
@@ -92,6 +94,7 @@ class SpeechRecognitionPipeline:
         config.num_beams = BEAMS
         bounded = config.max_length not in {None, GenerationConfig.defaults()["max_length"]}
         config.max_new_tokens = None if bounded else min(MOST_TOKENS, self.model.config.max_target_positions - ROOM)
+        return_timestamps = return_timestamps or bool(getattr(config, "return_timestamps", False))
         given = {"generation_config": config} | dict(generate_kwargs)
         if return_timestamps:
             given |= {"return_timestamps": True, "return_segments": True}
