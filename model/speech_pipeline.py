@@ -53,15 +53,15 @@ class SpeechRecognitionPipeline:
         self,
         inputs: Recorded | Sequence[Recorded],
         *,
-        return_timestamps: bool = False,
+        return_timestamps: bool | None = None,
         generate_kwargs: Mapping[str, Any] | None = None,
     ) -> dict[str, Any] | list[dict[str, Any]]:
         """Transcribe one recording, or a list of them one after the other.
 
         inputs: path, address (http, https) or content of a sound file, (n,) samples at the extractor's rate, or a
         dictionary with them as `raw` or `array` and their `sampling_rate`. return_timestamps: also return `chunks`, the
-        segments with text and `timestamp` (start, end) in seconds; more than 30 s need it. generate_kwargs: arguments
-        of `generate`.
+        segments with text and `timestamp` (start, end) in seconds; more than 30 s need it; also on where the network's
+        generation configuration says so. generate_kwargs: arguments of `generate`.
 
         Returns a dictionary with `text`, or a list of them. Raises ValueError for what is no audio, and what `generate`
         raises.
@@ -70,9 +70,11 @@ class SpeechRecognitionPipeline:
             return [self._one(each, return_timestamps, generate_kwargs or {}) for each in inputs]
         return self._one(cast("Recorded", inputs), return_timestamps, generate_kwargs or {})
 
-    def _one(self, inputs: Recorded, return_timestamps: bool, generate_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    def _one(
+        self, inputs: Recorded, return_timestamps: bool | None, generate_kwargs: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Transcribe one recording."""
-        if return_timestamps not in {True, False}:
+        if return_timestamps not in {None, True, False}:
             raise ValueError(
                 f"return_timestamps must be true or false, got {return_timestamps!r}; for times of words call "
                 "`generate` with return_token_timestamps=True"
@@ -92,6 +94,7 @@ class SpeechRecognitionPipeline:
         config.num_beams = BEAMS
         bounded = config.max_length not in {None, GenerationConfig.defaults()["max_length"]}
         config.max_new_tokens = None if bounded else min(MOST_TOKENS, self.model.config.max_target_positions - ROOM)
+        return_timestamps = return_timestamps or bool(getattr(config, "return_timestamps", False))
         given = {"generation_config": config} | dict(generate_kwargs)
         if return_timestamps:
             given |= {"return_timestamps": True, "return_segments": True}
@@ -139,24 +142,35 @@ def pipeline(
     """Build a pipeline.
 
     task: automatic-speech-recognition, the only one there is; model: a network, or any name that `from_pretrained`
-    takes; processor: if None, tokenizer and feature_extractor, or the one that lies with the model; device: a torch
-    device, or the number of a GPU, the first one if None; the CPU if that is negative, or if there is no GPU.
+    takes; processor: if None, tokenizer and feature_extractor, of which the one not given is the one that lies with
+    the model; device: a torch device, or the number of a GPU, the first one if None; the CPU if that is negative, or if
+    there is no GPU.
     Raises ValueError for another task, or a network without a processor.
     """
     if task != TASK:
         raise ValueError(f"task must be {TASK}, got {task!r}")
     if model is None:
         raise ValueError("model must be a name or a network, got None")
-    if processor is None and tokenizer is not None and feature_extractor is not None:
-        processor = WhisperProcessor(feature_extractor, tokenizer)
+    processor = processor or _processor(model, tokenizer, feature_extractor)
     if isinstance(model, WhisperForConditionalGeneration):
-        if processor is None:
-            raise ValueError("a network that is loaded already needs its processor")
         network = model
     else:
         network = WhisperForConditionalGeneration.from_pretrained(model, dtype=dtype)
-        processor = processor or WhisperProcessor.from_pretrained(model)
     return SpeechRecognitionPipeline(network.to(_place(device)).eval(), processor)
+
+
+def _processor(
+    model: str | Path | WhisperForConditionalGeneration,
+    tokenizer: WhisperTokenizer | None,
+    extractor: WhisperFeatureExtractor | None,
+) -> WhisperProcessor:
+    """Put together what was given, and what lies with the model of the rest. Raises ValueError where nothing lies."""
+    if isinstance(model, WhisperForConditionalGeneration):
+        if tokenizer is None or extractor is None:
+            raise ValueError("a network that is loaded already needs its processor")
+        return WhisperProcessor(extractor, tokenizer)
+    extractor = WhisperFeatureExtractor.from_pretrained(model) if extractor is None else extractor
+    return WhisperProcessor(extractor, WhisperTokenizer.from_pretrained(model) if tokenizer is None else tokenizer)
 
 
 def _place(device: int | str | torch.device | None) -> torch.device:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from model.generation.outputs import GenerateOutput
 from model.generation.segments import Segment
+from model.layers.outputs import ModelOutput
 
 if TYPE_CHECKING:
     from model.generation.arguments import Arguments
@@ -88,6 +89,19 @@ def stack(
     return together if "token_timestamps" in together else type(output)(**together)
 
 
+def heard_once(output: GenerateOutput | dict[str, Any], sources: Sequence[int]) -> GenerateOutput | dict[str, Any]:
+    """Keep one row for each recording of what the encoder did, however many texts there are of it.
+
+    sources: the recording of each row. A plain dictionary keeps all rows, as in the reference.
+    """
+    firsts = [sources.index(source) for source in dict.fromkeys(sources)]
+    if isinstance(output, ModelOutput) and len(firsts) < len(sources):
+        for name in LAYERS:
+            if name in output:
+                output[name] = tuple(layer[firsts] for layer in output[name])
+    return output
+
+
 def joined_tokens(recordings: Sequence[Sequence[Segment]], pad: int, device: torch.device) -> Tensor:
     """Return the tokens of all segments of each recording, (batch, length) long, padded on the right."""
     nothing = torch.zeros(0, dtype=torch.long, device=device)
@@ -125,7 +139,8 @@ def assembled(
     if arguments.return_dict and as_dicts and (arguments.unique or not arguments.config.return_timestamps):
         output = latest[-1].output
         assert not isinstance(output, Tensor), "the caller wants an output"
-        return stack(output, as_dicts, device)
+        sources = [recording.source for recording in recordings if recording.decoded is not None]
+        return heard_once(stack(output, as_dicts, device), sources)
     if arguments.unique:
         tokens = padded([row["sequences"] if isinstance(row, dict) else row for row in whole], pad, device)
         times = padded([row["token_timestamps"] for row in as_dicts], None, device) if arguments.token_times else None

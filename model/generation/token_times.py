@@ -59,8 +59,17 @@ def token_times(
         end = positions if frames is None else min(int(frames[i]) // 2, positions)
         if end < 1:
             continue
-        cost = alignment_cost(attention[i, :, prompt_length:], end=end, width=width)
+        cost = alignment_cost(_by_most(attention[i, :, prompt_length:]), end=end, width=width)
         starts = torch.from_numpy(path_starts(cost.double().cpu().numpy())) * SECONDS_PER_POSITION
         times[i, prompt_length:-1] = starts
         times[i, -1] = starts[-1]
     return times
+
+
+def _by_most(attention: Tensor) -> Tensor:
+    """Divide what tokens looked at, (heads, rows, n_audio_ctx), by the most that any of them did at each position.
+
+    The cost does not depend on it, but where all look so little that it would take their differences for none.
+    """
+    most = attention.float().amax(dim=-2, keepdim=True)
+    return attention.float() / most.clamp_min(torch.finfo(torch.float32).tiny)

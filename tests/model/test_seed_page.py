@@ -236,6 +236,15 @@ def test_a_pipeline_takes_a_file(name, sample, tmp_path):
     assert recognize([str(path), sample[:SAMPLE_RATE]])[0] == recognize(sample)
 
 
+def test_a_pipeline_takes_a_tokenizer_or_an_extractor_and_the_other_of_the_model(name):
+    tokenizer = ours.WhisperTokenizer.from_pretrained(name)
+    extractor = ours.WhisperFeatureExtractor.from_pretrained(name)
+    assert ours.pipeline(model=name, tokenizer=tokenizer).processor.tokenizer is tokenizer
+    assert ours.pipeline(model=name, feature_extractor=extractor).processor.feature_extractor is extractor
+    with pytest.raises(ValueError, match="needs its processor"):
+        ours.pipeline(model=ours.pipeline(model=name).model, tokenizer=tokenizer)
+
+
 def test_a_pipeline_refuses_other_tasks(name):
     with pytest.raises(ValueError, match="task must be automatic-speech-recognition, got 'translation'"):
         ours.pipeline("translation", model=name)

@@ -110,6 +110,21 @@ def test_a_pipeline_s_chunks_have_the_times_of_the_reference(networks, pieces):
     assert example(model, networks[0]) == example(transformers, networks[1])
 
 
+def test_a_pipeline_returns_chunks_where_the_configuration_asks_for_timestamps(networks, monkeypatch):
+    found = []
+    for package, network in zip((model, transformers), networks, strict=True):
+        config = copy.deepcopy(network.generation_config)
+        config.return_timestamps = True
+        monkeypatch.setattr(network, "generation_config", config)
+        processor = package.WhisperProcessor.from_pretrained(DEMO)
+        parts = {"tokenizer": processor.tokenizer, "feature_extractor": processor.feature_extractor}
+        recognize = package.pipeline("automatic-speech-recognition", model=network, **parts)
+        found.append(recognize(speech(0, 2), return_timestamps=None, generate_kwargs=ENGLISH | {"num_beams": 1}))
+
+    assert found[0] == found[1]
+    assert found[0]["chunks"]
+
+
 @pytest.mark.parametrize("max_length", [None, 448])
 def test_a_pipeline_has_room_for_what_is_said_whatever_the_configuration_says(networks, monkeypatch, max_length):
     texts = []

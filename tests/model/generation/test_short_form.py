@@ -91,6 +91,15 @@ def test_a_dictionary_or_output_has_the_reference_s_fields(options):
         assert found["past_key_values"].get_seq_length() == expected["past_key_values"].get_seq_length()
 
 
+def test_what_the_encoder_did_is_told_once_for_each_recording_whatever_the_number_of_texts():
+    several = {"temperature": 0.7, "do_sample": True, "num_return_sequences": 2, "max_new_tokens": 3}
+    traces = {"output_attentions": True, "output_hidden_states": True, "force_unique_generate_call": True}
+    found, _ = both(networks(0), sound(1.0, 1.0), attention_mask=mask(1.0, 1.0), **RESULTS, **several, **traces)
+
+    assert len(found.sequences) == 4
+    assert {len(layer) for layer in (*found.encoder_attentions, *found.encoder_hidden_states)} == {2}
+
+
 def test_attention_of_beams_is_that_of_the_text_they_found():
     ours, _ = networks(0)
     features = sound(1.0, 1.0)
@@ -230,6 +239,14 @@ def test_another_window_length_is_only_a_warning(caplog):
 
     assert_same(ours.generate(sound(1.0), num_segment_frames=60), ours.generate(sound(1.0)))
     assert "num_segment_frames" in caplog.text
+
+
+def test_positions_at_which_hardly_any_token_looks_count_for_times_as_in_the_reference():
+    """This network's attention is sharp: at many positions tokens differ by less than 1e-10."""
+    lengths = (1.0, 1.0, 1.0)
+    both(
+        networks(0), sound(*lengths, seed=2), attention_mask=mask(*lengths), language="fr", return_token_timestamps=True
+    )
 
 
 def test_times_of_tokens_without_a_mask_are_warned_of(caplog):
