@@ -14,6 +14,8 @@ PLAY = """async () => {
     window.sockets = [];
     window.news = [];
     window.WebSocket = class {
+        static OPEN = 1;
+        readyState = WebSocket.OPEN;
         bufferedAmount = 0;
         sent = [];
         constructor() { sockets.push(this); }
@@ -97,6 +99,20 @@ async def test_the_done_of_a_server_that_ends_is_not_the_last_while_audio_waits_
     await play.say("done", audio=30.0, commits=0)
     await play.close(1000)
     assert await play.page.evaluate("() => news.at(-1)") == {"state": "ended", "why": ""}
+
+
+@pytest.mark.parametrize("end", ["push(new Int16Array(1600))", "stop()"])
+async def test_nothing_is_sent_to_a_server_that_has_closed_before_the_browser_says_so_and_it_is_sent_to_the_next(
+    play, end
+):
+    await play.greet(resume_from=0)
+    await play.push(1)
+    await play.page.evaluate(f"() => {{ sockets.at(-1).readyState = 2; stream.{end}; }}")
+    assert await play.sent() == (SECOND, ["start"])
+
+    await play.close(1012)
+    await play.greet(resume_from=SECOND)
+    assert await play.sent() == ((1600, ["start"]) if "push" in end else (0, ["start", "stop"]))
 
 
 async def test_an_attempt_of_its_own_that_comes_late_does_not_end_a_stream_and_another_s_does(play):
