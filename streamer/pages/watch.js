@@ -6,6 +6,7 @@
 
 import { httpAddress, socketAddress } from "./address.js";
 import { Backoff } from "./backoff.js";
+import { Shown } from "./shown.js";
 import { subprotocols } from "./token.js";
 
 /** Names that daemons give to one stream, or a channel of it, and never again; others may come back, as a microphone does. */
@@ -19,7 +20,7 @@ export class Watch {
   #token;
   #page;
   #backoff = new Backoff();
-  #shown = [];
+  #shown = new Shown();
   #started = null;
   #opened = false;
   #ended = false;
@@ -52,10 +53,10 @@ export class Watch {
 
   /** Whether a commit is to be shown; ids have no gaps, unless nobody has what was said meanwhile. */
   #note(commit) {
-    const last = this.#shown.at(-1)?.id;
+    const { last } = this.#shown;
     if (commit.id <= last) return false;
     if (commit.id > last + 1) this.#page.missed();
-    this.#shown.push(commit);
+    this.#shown.add(commit);
     return true;
   }
 
@@ -63,14 +64,10 @@ export class Watch {
   #begin(message) {
     this.#ended = false;
     this.#absent = "ended" in message; // and may go on, if it is not closed as one that was stopped
-    const first = message.commits[0]?.id ?? Infinity;
-    const known = this.#shown.filter(({ id }) => id >= first);
     const same = ONCE.test(this.#session) || message.started === this.#started;
     this.#started = message.started;
-    // A server that has lost its journal has nothing of what it said before; of a long talk the rest comes one by one.
-    const goesOn = same || this.#shown.length === 0 || (known.length > 0 && known.length <= message.commits.length);
-    if (!goesOn || message.commits.some(({ text }, at) => at < known.length && text !== known[at].text)) {
-      this.#shown = [];
+    if (!this.#shown.goesOn(message.commits, same)) {
+      this.#shown.clear();
       this.#page.replace();
     }
     for (const commit of message.commits) this.#take({ ...commit, type: "commit" });
