@@ -4,8 +4,9 @@
  * `page` has: replace(), take(message), missed(), interrupted(), say(state), refuse(why).
  */
 
-import { httpAddress, socketAddress } from "./address.js";
+import { socketAddress } from "./address.js";
 import { Backoff } from "./backoff.js";
+import { statusOf } from "./question.js";
 import { Shown } from "./shown.js";
 import { subprotocols } from "./token.js";
 
@@ -14,6 +15,9 @@ const ONCE = /^[0-9a-f]{16}(-\d+)?$/;
 /** Every other code behind `done` means that the session may go on: with the next server, or when its speaker is back. */
 const NORMAL = 1000;
 const TRY_LATER = 1013;
+const BROKEN = 1006;
+/** From an attempt to connect to the server's first word. */
+const OPEN_MS = 10_000;
 
 export class Watch {
   #session;
@@ -26,6 +30,7 @@ export class Watch {
   #ended = false;
   #absent = false;
   #timer = null;
+  #opening = null;
 
   constructor(session, token, page) {
     this.#session = session;
@@ -42,9 +47,18 @@ export class Watch {
     socket.onopen = () => (this.#opened = true);
     socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
     socket.onclose = ({ code }) => this.#closed(code);
+    this.#opening = setTimeout(() => this.#leave(socket), OPEN_MS);
+  }
+
+  /** Wait no longer: browsers do for minutes. */
+  #leave(socket) {
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+    this.#closed(BROKEN);
   }
 
   #take(message) {
+    clearTimeout(this.#opening);
     if (message.type === "watching") return this.#begin(message);
     if (message.type === "done") this.#ended = true;
     if (message.type === "commit" && !this.#note(message)) return;
@@ -77,6 +91,7 @@ export class Watch {
   }
 
   async #closed(code) {
+    clearTimeout(this.#opening);
     this.#page.interrupted();
     if (this.#ended && code === NORMAL) {
       this.#page.say("ended");
@@ -84,18 +99,11 @@ export class Watch {
     } else if (this.#opened) {
       this.#page.say(code === TRY_LATER ? "full" : this.#absent ? "absent" : "lost");
     } else {
-      const status = await this.#status();
+      const status = await statusOf(`v1/sessions/${this.#session}.txt`, this.#token, "HEAD");
       if (status === 401) return this.#page.refuse("The server wants a token: put it behind the address, as #token=TOKEN.");
       if (status === 403) return this.#page.refuse("The server does not show captions under this address.");
       this.#page.say(status === 404 ? "absent" : "lost");
     }
     this.#timer = setTimeout(() => this.open(), this.#backoff.next() * 1000);
-  }
-
-  /** A WebSocket that is refused does not say why; the same session over HTTP does. 0: nobody answers. */
-  async #status() {
-    const headers = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
-    const address = httpAddress(`v1/sessions/${this.#session}.txt`);
-    return fetch(address, { method: "HEAD", headers, cache: "no-store" }).then(({ status }) => status, () => 0);
   }
 }

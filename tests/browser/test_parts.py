@@ -151,7 +151,8 @@ async def test_how_a_sound_is_cut_makes_no_difference_to_it(desk, quiet):
 SHOW_MUCH = """async () => {
     const { Shown } = await import("/pages/shown.js");
     const shown = new Shown();
-    const told = (from, to, text = "w") => Array.from({ length: to - from }, (_, at) => ({ id: from + at, text, words: [] }));
+    const told = (from, to, text = "w") =>
+        Array.from({ length: to - from }, (_, at) => ({ id: from + at, text, words: [] }));
     for (const commit of told(1, 30_001)) shown.add(commit);
     const asked = [
         [told(1, 5_000), true],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,6 +157,18 @@ async def test_a_server_that_takes_a_connection_and_says_nothing_is_tried_again(
     await play.greet(resume_from=0)
     assert await play.page.evaluate("() => sockets.length") == count + 1
     await play.page.clock.fast_forward(10_100)
+    assert (await play.states())[-1] == "live"
+
+
+async def test_a_server_that_does_not_even_say_why_it_lets_nobody_in_is_tried_again(play):
+    asked = asyncio.Event()
+    await play.page.route("**/v1/capabilities", lambda _: asked.set())  # and it is not answered
+    await play.close(1006)
+    await asked.wait()
+    await play.page.clock.fast_forward(10_100)
+    await play.page.wait_for_function("() => news.at(-1).state === 'waiting'")
+    await play.page.clock.fast_forward(1_000)
+    await play.greet(resume_from=0)
     assert (await play.states())[-1] == "live"
 
 
