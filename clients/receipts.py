@@ -124,7 +124,7 @@ class Receipts:
 
     def _later(self, message: Message) -> Message:
         """Return a message with times and numbers that count on from the sessions before."""
-        if not self._begun:
+        if not (self._begun or self._utterances):  # a session may be lost before anything of it was decided
             return message
         changes: dict[str, object] = {}
         for name in ("start", "end", "audio"):

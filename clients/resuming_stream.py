@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import TypeAlias
@@ -20,6 +19,7 @@ import msgspec
 
 from clients.connection import Stream
 from clients.errors import ConnectionLost, StreamError, Unreachable
+from clients.news import News
 from clients.outgoing import Outgoing, Piece
 from clients.pcm import encoded
 from clients.receipts import Receipts
@@ -39,7 +39,6 @@ PIECE_S = 0.5
 """Audio sent at once."""
 ROUNDING_S = 0.01
 """Audio that `done` may lack: resampling rounds to a sample, once more after each gap."""
-QUEUED_MESSAGES = 1024
 
 Dial: TypeAlias = Callable[[messages.Start], AbstractAsyncContextManager[Stream]]
 
@@ -74,8 +73,7 @@ class ResumingStream:
         self._ring = self._outgoing.ring
         self._receipts = Receipts(rate)
         self._way_back = ReturnPath(self._receipts, notice, give_up_s)
-        self._messages: asyncio.Queue[FromServer | Exception] = asyncio.Queue(QUEUED_MESSAGES)
-        self._news: deque[FromServer] = deque()  # taken and not in the queue yet: what one message of the server brings
+        self._news = News()
         self._work = asyncio.Event()  # something may have to be sent
         self._room = asyncio.Event()  # the ring may have room
         self._over = False
@@ -105,15 +103,9 @@ class ResumingStream:
         self._work.set()
         self._hurry()
 
-    async def __aiter__(self) -> AsyncIterator[FromServer]:
+    def __aiter__(self) -> AsyncIterator[FromServer]:
         """Yield messages up to `Done`, which is the last. Raises StreamError, Unreachable or ConnectionLost."""
-        while True:
-            message = await self._messages.get()
-            if isinstance(message, Exception):
-                raise message
-            yield message
-            if isinstance(message, messages.Done):
-                return
+        return aiter(self._news)
 
     async def run(self, first: Stream, dial_again: Dial) -> None:
         """Keep the stream going over as many connections as it takes, the `first` of which is open."""
@@ -122,8 +114,7 @@ class ResumingStream:
             while failure is not None:
                 failure = await self._return(failure, dial_again)
         except (ConnectionLost, Unreachable, StreamError) as error:
-            await self._hand_on()
-            await self._messages.put(error)
+            await self._news.end(error)
         finally:
             self._over = True
             self._room.set()
@@ -163,10 +154,10 @@ class ResumingStream:
         """Let another session take up what is in the ring; say what is not."""
         final = self._receipts.close_utterance()
         if final is not None:
-            self._news.append(final)
+            self._news.add([final])
         covered, kept = self._receipts.covered, self._ring.start_after(self._on_the_way)
         if kept > covered:
-            self._news.append(self._receipts.lost(covered, kept, "lost while the connection was down"))
+            self._news.add([self._receipts.lost(covered, kept, "lost while the connection was down")])
         begun = max(covered, kept)
         self._ring.let_go(begun)
         self._receipts.begin_anew(begun)
@@ -193,7 +184,7 @@ class ResumingStream:
 
     async def _take_all(self, stream: Stream) -> Exception | None:
         try:
-            await self._hand_on()  # what the end of the connection before kept from it
+            await self._news.hand_on()  # what the end of the connection before kept from it
             async for message in stream:
                 if isinstance(message, messages.Done) and not await self._is_last(message, stream):
                     return ConnectionLost("the server is restarting")
@@ -213,21 +204,15 @@ class ResumingStream:
     async def _take(self, message: FromServer) -> None:
         match message:
             case messages.Flushed():
-                self._news.extend(self._outgoing.flushes.answer(message))
+                self._news.add(self._outgoing.flushes.answer(message))
             case messages.Done():  # answers that were lost may not come again
-                self._news.extend([*self._outgoing.flushes.answer_all(), *self._receipts.take(message)])
+                self._news.add([*self._outgoing.flushes.answer_all(), *self._receipts.take(message)])
             case _:
-                self._news.extend(self._receipts.take(message))
+                self._news.add(self._receipts.take(message))
         self._ring.let_go(self._receipts.covered)
         self._work.set()
         self._room.set()
-        await self._hand_on()
-
-    async def _hand_on(self) -> None:
-        """Queue the news. What was taken is not sent again, so whoever is cancelled here leaves the rest for later."""
-        while self._news:
-            await self._messages.put(self._news[0])
-            self._news.popleft()
+        await self._news.hand_on()
 
     async def _send(self, stream: Stream) -> bool:
         """Send what is to be sent; return False when the connection ends, True if audio has left the ring unsent."""

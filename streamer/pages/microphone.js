@@ -3,6 +3,8 @@
 const RATE = 16_000;
 /** What the audio thread has for an answer, and a context to wake; then it goes on without. */
 const PATIENCE_MS = 1_000;
+/** What a server has to answer with the part of the page that captures. */
+const ANSWER_MS = 10_000;
 
 const WORDS = {
   NotAllowedError: "The microphone is not allowed. Allow it for this page in the browser's settings, then start again.",
@@ -81,7 +83,8 @@ export class Microphone {
 
   async #capture(take) {
     const source = this.#source();
-    await this.#context.audioWorklet.addModule(new URL("capture.js", import.meta.url).href).catch((cause) => {
+    const loading = this.#context.audioWorklet.addModule(new URL("capture.js", import.meta.url).href);
+    await Promise.race([loading, silence()]).catch((cause) => {
       const words = "A part of this page could not be had: does the server answer? Start again later.";
       throw new MicrophoneError(words, { cause });
     });
@@ -110,6 +113,11 @@ export class Microphone {
 
 function patiently(promise) {
   return Promise.race([promise, new Promise((done) => setTimeout(done, PATIENCE_MS))]);
+}
+
+/** Fails when a server that takes a question has said nothing for too long. */
+function silence() {
+  return new Promise((_, fail) => setTimeout(() => fail(new Error("no answer in time")), ANSWER_MS));
 }
 
 /** Ask for the device, and for any if that one is gone. The recogniser knows noise; what removes it removes speech too. */

@@ -1,6 +1,6 @@
 /** After which ends of a connection another one may go better, and what the speaker is told of them. */
 
-import { httpAddress } from "./address.js";
+import { statusOf } from "./question.js";
 
 /** What the person at the page cannot mend by waiting. */
 const FATAL = new Set(["bad_message", "bad_value", "bad_samples", "incomplete_sample", "unexpected_message", "message_too_big"]);
@@ -42,16 +42,10 @@ export class Prospects {
 
 /** Why the server lets nobody in, `{kind, why}`. A WebSocket that is refused does not say it; the same host over HTTP does. */
 export async function denial(token) {
-  let status = 0;
-  try {
-    const headers = token ? { Authorization: `Bearer ${token}` } : {};
-    status = (await fetch(httpAddress("v1/capabilities"), { headers, cache: "no-store" })).status;
-  } catch {
-    return null; // the server is not there: wait for it
-  }
+  const status = await statusOf("v1/capabilities", token);
   if (status === 401) return { kind: "token", why: "The server wants another token." };
   if (status === 403) return { kind: "server", why: "The server does not take streams from a page under this address." };
-  return null;
+  return null; // the server is not there, or was not: wait for it
 }
 
 /** Why the connection ended, in words that may be followed by "; trying again". */

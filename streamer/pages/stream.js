@@ -167,10 +167,10 @@ export class Stream {
     this.#pump();
   }
 
-  /** Send what the network takes. */
+  /** Send what the network takes; nothing more once the server has closed: the browser says so a little later. */
   #pump() {
     clearTimeout(this.#pumping);
-    if (!this.#ready) return;
+    if (!this.#ready || this.#socket.readyState !== WebSocket.OPEN) return;
     const now = performance.now();
     if (this.#socket.bufferedAmount < FULL_BYTES) this.#movedAt = now;
     else if (now - this.#movedAt > STALLED_MS) return this.#lose("The network is too slow");

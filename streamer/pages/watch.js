@@ -4,8 +4,10 @@
  * `page` has: replace(), take(message), missed(), interrupted(), say(state), refuse(why).
  */
 
-import { httpAddress, socketAddress } from "./address.js";
+import { socketAddress } from "./address.js";
 import { Backoff } from "./backoff.js";
+import { statusOf } from "./question.js";
+import { Shown } from "./shown.js";
 import { subprotocols } from "./token.js";
 
 /** Names that daemons give to one stream, or a channel of it, and never again; others may come back, as a microphone does. */
@@ -13,18 +15,22 @@ const ONCE = /^[0-9a-f]{16}(-\d+)?$/;
 /** Every other code behind `done` means that the session may go on: with the next server, or when its speaker is back. */
 const NORMAL = 1000;
 const TRY_LATER = 1013;
+const BROKEN = 1006;
+/** From an attempt to connect to the server's first word. */
+const OPEN_MS = 10_000;
 
 export class Watch {
   #session;
   #token;
   #page;
   #backoff = new Backoff();
-  #shown = [];
+  #shown = new Shown();
   #started = null;
   #opened = false;
   #ended = false;
   #absent = false;
   #timer = null;
+  #opening = null;
 
   constructor(session, token, page) {
     this.#session = session;
@@ -41,9 +47,18 @@ export class Watch {
     socket.onopen = () => (this.#opened = true);
     socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
     socket.onclose = ({ code }) => this.#closed(code);
+    this.#opening = setTimeout(() => this.#leave(socket), OPEN_MS);
+  }
+
+  /** Wait no longer: browsers do for minutes. */
+  #leave(socket) {
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+    this.#closed(BROKEN);
   }
 
   #take(message) {
+    clearTimeout(this.#opening);
     if (message.type === "watching") return this.#begin(message);
     if (message.type === "done") this.#ended = true;
     if (message.type === "commit" && !this.#note(message)) return;
@@ -52,10 +67,10 @@ export class Watch {
 
   /** Whether a commit is to be shown; ids have no gaps, unless nobody has what was said meanwhile. */
   #note(commit) {
-    const last = this.#shown.at(-1)?.id;
+    const { last } = this.#shown;
     if (commit.id <= last) return false;
     if (commit.id > last + 1) this.#page.missed();
-    this.#shown.push(commit);
+    this.#shown.add(commit);
     return true;
   }
 
@@ -63,14 +78,10 @@ export class Watch {
   #begin(message) {
     this.#ended = false;
     this.#absent = "ended" in message; // and may go on, if it is not closed as one that was stopped
-    const first = message.commits[0]?.id ?? Infinity;
-    const known = this.#shown.filter(({ id }) => id >= first);
     const same = ONCE.test(this.#session) || message.started === this.#started;
     this.#started = message.started;
-    // A server that has lost its journal has nothing of what it said before; of a long talk the rest comes one by one.
-    const goesOn = same || this.#shown.length === 0 || (known.length > 0 && known.length <= message.commits.length);
-    if (!goesOn || message.commits.some(({ text }, at) => at < known.length && text !== known[at].text)) {
-      this.#shown = [];
+    if (!this.#shown.goesOn(message.commits, same)) {
+      this.#shown.clear();
       this.#page.replace();
     }
     for (const commit of message.commits) this.#take({ ...commit, type: "commit" });
@@ -80,6 +91,7 @@ export class Watch {
   }
 
   async #closed(code) {
+    clearTimeout(this.#opening);
     this.#page.interrupted();
     if (this.#ended && code === NORMAL) {
       this.#page.say("ended");
@@ -87,18 +99,11 @@ export class Watch {
     } else if (this.#opened) {
       this.#page.say(code === TRY_LATER ? "full" : this.#absent ? "absent" : "lost");
     } else {
-      const status = await this.#status();
+      const status = await statusOf(`v1/sessions/${this.#session}.txt`, this.#token, "HEAD");
       if (status === 401) return this.#page.refuse("The server wants a token: put it behind the address, as #token=TOKEN.");
       if (status === 403) return this.#page.refuse("The server does not show captions under this address.");
       this.#page.say(status === 404 ? "absent" : "lost");
     }
     this.#timer = setTimeout(() => this.open(), this.#backoff.next() * 1000);
-  }
-
-  /** A WebSocket that is refused does not say why; the same session over HTTP does. 0: nobody answers. */
-  async #status() {
-    const headers = this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
-    const address = httpAddress(`v1/sessions/${this.#session}.txt`);
-    return fetch(address, { method: "HEAD", headers, cache: "no-store" }).then(({ status }) => status, () => 0);
   }
 }

@@ -146,3 +146,31 @@ async def test_how_a_sound_is_cut_makes_no_difference_to_it(desk, quiet):
     cuts = [await page.evaluate(RESAMPLE, [sound, 44_100, size]) for size in (1, 128, 9_000)]
 
     assert cuts[0] == cuts[1] == cuts[2]
+
+
+SHOW_MUCH = """async () => {
+    const { Shown } = await import("/pages/shown.js");
+    const shown = new Shown();
+    const told = (from, to, text = "w") =>
+        Array.from({ length: to - from }, (_, at) => ({ id: from + at, text, words: [] }));
+    for (const commit of told(1, 30_001)) shown.add(commit);
+    const asked = [
+        [told(1, 5_000), true],
+        [told(19_000, 22_000), true],
+        [told(29_999, 30_100), true],
+        [told(29_999, 30_100, "x"), true],
+        [told(19_000, 30_001), false],
+        [told(1, 5_000), false],
+        [[], false],
+    ];
+    return [shown.size, shown.last, asked.map(([commits, same]) => shown.goesOn(commits, same))];
+}"""
+
+
+async def test_of_a_talk_without_end_a_viewer_s_page_remembers_a_part_and_still_knows_it_from_another(desk, quiet):
+    page = await desk.page()
+    await page.goto(quiet)
+    size, last, goes_on = await page.evaluate(SHOW_MUCH)
+    assert size == 10_000
+    assert last == 30_000
+    assert goes_on == [True, True, True, False, True, False, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ PLAY = """async () => {
     window.sockets = [];
     window.news = [];
     window.WebSocket = class {
+        static OPEN = 1;
+        readyState = WebSocket.OPEN;
         bufferedAmount = 0;
         sent = [];
         constructor() { sockets.push(this); }
@@ -99,6 +102,20 @@ async def test_the_done_of_a_server_that_ends_is_not_the_last_while_audio_waits_
     assert await play.page.evaluate("() => news.at(-1)") == {"state": "ended", "why": ""}
 
 
+@pytest.mark.parametrize("end", ["push(new Int16Array(1600))", "stop()"])
+async def test_nothing_is_sent_to_a_server_that_has_closed_before_the_browser_says_so_and_it_is_sent_to_the_next(
+    play, end
+):
+    await play.greet(resume_from=0)
+    await play.push(1)
+    await play.page.evaluate(f"() => {{ sockets.at(-1).readyState = 2; stream.{end}; }}")
+    assert await play.sent() == (SECOND, ["start"])
+
+    await play.close(1012)
+    await play.greet(resume_from=SECOND)
+    assert await play.sent() == ((1600, ["start"]) if "push" in end else (0, ["start", "stop"]))
+
+
 async def test_an_attempt_of_its_own_that_comes_late_does_not_end_a_stream_and_another_s_does(play):
     await play.greet(resume_from=0)
     await play.push(1)
@@ -140,6 +157,18 @@ async def test_a_server_that_takes_a_connection_and_says_nothing_is_tried_again(
     await play.greet(resume_from=0)
     assert await play.page.evaluate("() => sockets.length") == count + 1
     await play.page.clock.fast_forward(10_100)
+    assert (await play.states())[-1] == "live"
+
+
+async def test_a_server_that_does_not_even_say_why_it_lets_nobody_in_is_tried_again(play):
+    asked = asyncio.Event()
+    await play.page.route("**/v1/capabilities", lambda _: asked.set())  # and it is not answered
+    await play.close(1006)
+    await asked.wait()
+    await play.page.clock.fast_forward(10_100)
+    await play.page.wait_for_function("() => news.at(-1).state === 'waiting'")
+    await play.page.clock.fast_forward(1_000)
+    await play.greet(resume_from=0)
     assert (await play.states())[-1] == "live"
 
 

@@ -270,6 +270,21 @@ async def test_a_server_that_is_away_when_somebody_presses_start_is_named_and_th
         assert await page.get_attribute("body", "data-state") == "idle"
 
 
+async def test_a_server_that_says_nothing_when_somebody_presses_start_is_not_waited_for_without_end(desk, quiet):
+    page = await desk.page()
+    await page.clock.install()
+    await page.goto(quiet)
+    await page.evaluate(
+        "() => { AudioWorklet.prototype.addModule = () => { window.asked = true; return new Promise(() => {}); }; }"
+    )
+    await page.click("#start")
+    await page.wait_for_function("() => window.asked")
+    await page.clock.fast_forward(10_100)
+
+    assert "does the server answer?" in await notice(page)
+    await page.wait_for_selector("[data-state=idle]")
+
+
 async def test_the_space_bar_starts_and_stops(desk, quiet):
     page, streams = await opened(desk, quiet)
     await page.focus("#start")

@@ -209,7 +209,33 @@ async def test_the_end_is_said_and_the_text_stays_and_nothing_more_is_waited_for
 
     assert await shown(page) == ["one"]
     assert "ended" in await page.text_content("#status")
-    assert await page.evaluate("waits") == [500], "until it is read aloud, and none until another attempt"
+    assert await page.evaluate("waits.filter((wait) => wait !== 10000)") == [500], "until it is read aloud, no other"
+
+
+WATCH = """async (session) => {
+  window.sockets = [];
+  window.states = [];
+  window.WebSocket = class { constructor() { sockets.push(this); } close() {} };
+  const { Watch } = await import("/pages/watch.js");
+  const others = ["replace", "take", "missed", "interrupted", "refuse"].map((name) => [name, () => {}]);
+  new Watch(session, "", { ...Object.fromEntries(others), say: (state) => states.push(state) }).open();
+}"""
+
+
+async def test_a_server_that_takes_a_viewer_and_says_nothing_is_tried_again(desk, quiet):
+    page = await desk.page()
+    await page.clock.install()
+    await page.goto(quiet)
+    await page.evaluate(WATCH, NAME)
+    await page.evaluate("sockets[0].onopen()")
+    await page.clock.fast_forward(10_100)
+    assert await page.evaluate("states") == ["lost"]
+
+    await page.clock.fast_forward(1_000)
+    await page.evaluate("said => sockets[1].onmessage({ data: said })", json.dumps(watching(commit(1, "one"))))
+    await page.clock.fast_forward(10_100)
+    assert await page.evaluate("states") == ["lost", "live"]
+    assert await page.evaluate("sockets.length") == 2
 
 
 async def test_a_server_that_restarts_ends_no_captions_and_what_was_missed_meanwhile_is_said(desk, quiet):

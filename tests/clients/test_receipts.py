@@ -91,6 +91,7 @@ def test_a_gap_that_is_told_again_is_shown_once_and_what_it_covers_is_not_sent_a
         receipts.begin_anew((begun + 10) * SAMPLE_RATE)
 
 
+@pytest.mark.parametrize("begins", [(10, 20, 30), (0, 0, 0)], ids=["later", "before anything was decided"])
 @pytest.mark.parametrize(
     "told",
     [
@@ -100,9 +101,9 @@ def test_a_gap_that_is_told_again_is_shown_once_and_what_it_covers_is_not_sent_a
     ],
     ids=lambda told: type(told).__name__,
 )
-def test_no_utterance_has_the_number_of_one_of_a_session_before(told: messages.ServerMessage):
+def test_no_utterance_has_the_number_of_one_of_a_session_before(told: messages.ServerMessage, begins: tuple[int, ...]):
     receipts, numbers = Receipts(SAMPLE_RATE), []
-    for begun in range(10, 40, 10):
+    for begun in begins:
         numbers += [shown.utterance for shown in receipts.take(told)]
         receipts.begin_anew(begun * SAMPLE_RATE)
     assert numbers == [2, 4, 6]

@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websocket
 
-from clients import resuming, resuming_stream, return_path
+from clients import news, resuming, resuming_stream, return_path
 from clients.backoff import STEPS_S, Backoff
 from clients.connection import ENCODER, Stream
 from clients.errors import ConnectionLost, StreamError, Unreachable
@@ -340,12 +340,12 @@ async def test_a_flush_that_is_answered_twice_is_shown_once_and_answers_no_other
 
 
 async def test_a_reader_that_is_slow_loses_no_text_when_the_connection_is_given_up(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(resuming_stream, "QUEUED_MESSAGES", 2)
+    monkeypatch.setattr(news, "QUEUED_MESSAGES", 2)
     shown = Shown()
     options = {"live": True, "partials": False}
     async with running() as server, proxied(server.port) as proxy, opened(proxy, shown, **options) as stream:
         await stream.send_audio(SPEECH[:30_000])
-        queue = stream._messages._queue  # type: ignore[attr-defined]
+        queue = stream._news._queue._queue  # type: ignore[attr-defined]
         # One is counted as had, and there is no room for it.
         await until(lambda: stream._receipts.commit > sum(isinstance(one, messages.Commit) for one in queue))
         await stream.send_audio(np.zeros(110 * SAMPLE_RATE, np.float32))
