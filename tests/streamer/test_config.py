@@ -204,6 +204,7 @@ def test_every_setting_is_explained_in_the_help(capsys, monkeypatch):
 NOT_A_SETTINGS_FILE = [
     ("[server]\nprot = 1\n", "unknown setting prot in [server]; did you mean port?"),
     ("[server]\nmax_sessions = 3.7\n", "server.max_sessions must be a whole number, got 3.7"),
+    ("[server]\nmax_sessions = ' 3.7'\n", "server.max_sessions must be a whole number, got ' 3.7'"),
     ("[sever]\nport = 1\n", "unknown section [sever]; did you mean server?"),
     (
         "[colour]\n",
@@ -216,6 +217,7 @@ NOT_A_SETTINGS_FILE = [
 ]
 NO_SERVER_SETTING = [
     ("[server]\nport = 'many'\n", 'unable to convert "many" into int'),
+    ("[server]\nport = nan\n", 'unable to convert "nan" into int'),
     ("[server]\nport = 70000\n", "server.port must be in [0, 65535], got 70000"),
 ]
 
