@@ -204,7 +204,7 @@ def test_every_setting_is_explained_in_the_help(capsys, monkeypatch):
 NOT_A_SETTINGS_FILE = [
     ("[server]\nprot = 1\n", "unknown setting prot in [server]; did you mean port?"),
     ("[server]\nmax_sessions = 3.7\n", "server.max_sessions must be a whole number, got 3.7"),
-    ("[server]\nmax_sessions = ' 3.7'\n", "server.max_sessions must be a whole number, got ' 3.7'"),
+    ("[server]\nmax_sessions = ' 3.7'\nport = 70000\n", "server.max_sessions must be a whole number, got ' 3.7'"),
     ("[sever]\nport = 1\n", "unknown section [sever]; did you mean server?"),
     (
         "[colour]\n",
