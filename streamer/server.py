@@ -24,7 +24,7 @@ from streamer.journal.journal import Journal
 from streamer.metrics import Metrics
 from streamer.microphone.own_microphone import OwnMicrophone, Source, check_wishes, default_source
 from streamer.network.access import Access, Right
-from streamer.network.doors import Doors
+from streamer.network.doors import LINE, Doors
 from streamer.network.http_listener import Listener
 from streamer.network.listening import exposed, port_of
 from streamer.network.ports import Ports
@@ -67,7 +67,6 @@ class Server:
         Raises ConfigError for settings that cannot be, AddressError for an address that cannot be had.
         """
         config.session.check_languages(recognizer.card.languages)
-        config.line.check_language(recognizer.card.languages)
         check_wishes(config.microphone, recognizer.card)
         self.metrics = Metrics()
         self.recognition = Recognition(
@@ -93,6 +92,8 @@ class Server:
         self.certificate = Certificate.of(config.server)
         """What the port shows to who connects; None where it speaks without TLS."""
         doors = ports.doors if ports else Doors(config, environment)
+        if doors.serves(LINE, config.line):
+            config.line.check_language(recognizer.card.languages)
         self._sockets: list[socket] = [*doors.http(guarded=access.guards(Right.SPEAK))]
         self.port = port_of(self._sockets)
         """TCP port that clients connect to; 0 if there are only Unix sockets."""

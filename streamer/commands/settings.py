@@ -66,15 +66,14 @@ class Environment(Env):
         super().__call__(app, commands, leaves)
         for leaf in leaves:
             for token in leaf.tokens:
-                # Cyclopts would round it. A file's are looked at where it is read.
-                if leaf.hint is int and "." in token.value and not is_whole(token.value):
+                if leaf.hint is int and not may_be_whole(token.value):  # a file's are looked at where it is read
                     raise CoercionError(argument=leaf, token=token, target_type=int)
 
 
-def is_whole(text: str) -> bool:
-    """Say whether a number with a point is a whole one."""
+def may_be_whole(text: str) -> bool:
+    """Say whether a text is anything but a number with a fraction, which Cyclopts would round."""
     try:
-        return float(text).is_integer()
+        return "." not in text or float(text).is_integer()
     except ValueError:
         return True  # no number at all, as whoever converts it says
 
@@ -126,8 +125,8 @@ def read_sections(path: Path) -> dict[str, dict[str, Any]]:
         for key, value in section.items():
             if key not in kinds:
                 raise ConfigError(f"{path}: unknown setting {key} in [{name}]{suggestion(key, kinds)}")
-            if kinds[key] is int and isinstance(value, float) and not value.is_integer():
-                raise ConfigError(f"{path}: {name}.{key} must be a whole number, got {value:g}")
+            if kinds[key] is int and not may_be_whole(str(value)):
+                raise ConfigError(f"{path}: {name}.{key} must be a whole number, got {value!r}")
     return cast("dict[str, dict[str, Any]]", data)
 
 

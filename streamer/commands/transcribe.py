@@ -47,6 +47,8 @@ def transcribe(
 ) -> int:
     """Transcribe whole sound files of any length, in this process.
 
+    Of the model's settings, encoder-context, encoder-reuse and max-batch are for streams, and change nothing here.
+
     Args:
         files: Sound files: WAV, FLAC, Ogg, MP3.
         format: text, json (segments and words with times and probabilities), or subtitles: srt, vtt.

@@ -24,6 +24,6 @@ class LineConfig:
         require("line.port", self.port, 0, 65_535)
 
     def check_language(self, known: Sequence[str]) -> None:
-        """Raise ConfigError for a language that a model does not have."""
-        if self.enabled and self.language and self.language not in known:
+        """Raise ConfigError for a language that a model does not have; for where the protocol is served."""
+        if self.language and self.language not in known:
             raise ConfigError(f"line.language must be one of {', '.join(sorted(known))}, got {self.language!r}")

@@ -25,7 +25,7 @@ class ServerConfig:
     watch_token_file: Path | None = None
     """File that holds it, or several."""
     admin_token: str = ""
-    """Token for /metrics, in the same form; without one they are told to this machine only."""
+    """Token for /metrics and /v1/sessions, in the same form; without one they are told to this machine only."""
     admin_token_file: Path | None = None
     """File that holds it, or several."""
     tls_certificate: Path | None = None

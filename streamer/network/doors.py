@@ -43,10 +43,14 @@ class Doors:
 
         Raises as `http` does.
         """
-        inherited = self._inherited.get(name, [])
-        if not (config.enabled or inherited):
+        if not self.serves(name, config):
             return []
+        inherited = self._inherited.get(name, [])
         return self._hang(open_tokenless_sockets(TITLES[name], self._config.server, config.port, inherited))
+
+    def serves(self, name: str, config: WyomingConfig | LineConfig) -> bool:
+        """Say whether a protocol with a port of its own is served: it is enabled, or its socket is inherited."""
+        return config.enabled or name in self._inherited
 
     def close(self) -> None:
         """Close what is open still, and what was inherited and never served."""

@@ -14,6 +14,15 @@ from streamer.core.audio import Encoding
 
 DEFAULT_RATE = 24_000
 
+CHOICES = {
+    "session.type": "transcription",
+    "session.input_audio_format": "pcm16, g711_ulaw, g711_alaw",
+    "format.type": "audio/pcm, audio/pcmu, audio/pcma",
+    "turn_detection.type": "server_vad, semantic_vad",
+    "turn_detection.eagerness": "low, medium, high, auto",
+}
+"""What the fields of closed sets may be, by the last two names of their places; msgspec says only that it is not so."""
+
 
 class SettingError(Exception):
     """A field of an update that cannot be."""
@@ -111,5 +120,9 @@ def convert(value: object, kind: type[Patch]) -> Patch:
     except msgspec.ValidationError as error:
         complaint, _, place = str(error).partition(" - at `$")
         param = "session" + place.rstrip("`")
-        code = "invalid_value" if complaint.startswith("Invalid") else "invalid_type"
-        raise SettingError(code, f"{complaint[:200]}, at {param[:200]}", param[:200]) from None
+        message, code = f"{complaint[:200]}, at {param[:200]}", "invalid_type"
+        if complaint.startswith("Invalid"):
+            code = "invalid_value"
+            if allowed := CHOICES.get(".".join(param.split(".")[-2:])):
+                message += f"; it must be one of {allowed}"
+        raise SettingError(code, message, param[:200]) from None

@@ -31,7 +31,7 @@ class Options(msgspec.Struct):
     uid: Text = ""
     """The client's own name, which every message to it repeats."""
     language: Text | None = None
-    task: Task = Task.TRANSCRIBE
+    task: Text = Task.TRANSCRIBE
     initial_prompt: Text | None = None
     hotwords: Text | None = None
     send_last_n_segments: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
@@ -71,7 +71,7 @@ class WhisperLiveCodec:
             self._segments = Segments(options.send_last_n_segments)
             self._language = options.language or None
             context = with_hotwords(options.initial_prompt or "", [options.hotwords or ""])
-            yield Configure(language=self._language, task=options.task, context=context)
+            yield Configure(language=self._language, task=Task(options.task), context=context)
             yield Mark("ready")
         elif message == END:
             self._stopped = True

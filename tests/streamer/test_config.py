@@ -15,7 +15,16 @@ from streamer.__main__ import run
 from streamer.commands import serve as serve_command
 from streamer.commands.outcome import Exit
 from streamer.commands.settings import full_names
-from streamer.config import Config, ConfigError, EncoderContext, EncoderReuse, LogFormat, ModelConfig, ServerConfig
+from streamer.config import (
+    Config,
+    ConfigError,
+    EncoderContext,
+    EncoderReuse,
+    LogFormat,
+    ModelConfig,
+    ServerConfig,
+    SessionConfig,
+)
 from tests.streamer.commands.console import one_line
 
 Settings = Callable[..., Config]
@@ -195,6 +204,7 @@ def test_every_setting_is_explained_in_the_help(capsys, monkeypatch):
 NOT_A_SETTINGS_FILE = [
     ("[server]\nprot = 1\n", "unknown setting prot in [server]; did you mean port?"),
     ("[server]\nmax_sessions = 3.7\n", "server.max_sessions must be a whole number, got 3.7"),
+    ("[server]\nmax_sessions = ' 3.7'\nport = 70000\n", "server.max_sessions must be a whole number, got ' 3.7'"),
     ("[sever]\nport = 1\n", "unknown section [sever]; did you mean server?"),
     (
         "[colour]\n",
@@ -207,6 +217,7 @@ NOT_A_SETTINGS_FILE = [
 ]
 NO_SERVER_SETTING = [
     ("[server]\nport = 'many'\n", 'unable to convert "many" into int'),
+    ("[server]\nport = nan\n", 'unable to convert "nan" into int'),
     ("[server]\nport = 70000\n", "server.port must be in [0, 65535], got 70000"),
 ]
 
@@ -264,6 +275,13 @@ def test_an_environment_variable_that_is_no_setting_is_pointed_out(settings, cap
         (lambda: ServerConfig(port=-1), r"server.port must be in \[0, 65535\], got -1"),
         (lambda: ServerConfig(idle_timeout_s=float("nan")), "server.idle_timeout_s"),
         (lambda: ModelConfig(max_batch=0), "model.max_batch"),
+        (
+            lambda: ServerConfig(max_message_bytes=67_108_865),
+            r"max_message_bytes must be in \[4096, 67108864\], got 67108865$",
+        ),
+        (lambda: ServerConfig(open_timeout_s=3600.0001), r"open_timeout_s must be in \[0.05, 3600\], got 3600.0001$"),
+        (lambda: SessionConfig(left_context_ms=6001), r"left_context_ms must be in \[0, 6000\], got 6001$"),
+        (lambda: ServerConfig(max_sessions=10**400), r"max_sessions must be in \[1, 100000\], got 10+$"),
     ],
 )
 def test_a_setting_out_of_range_names_value_and_range(make, complaint):

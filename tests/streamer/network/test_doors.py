@@ -9,11 +9,13 @@ import socket
 import pytest
 
 from streamer.commands.outcome import Exit, expected
-from streamer.config import Config, ConfigError, ServerConfig, WyomingConfig
+from streamer.config import Config, ConfigError, LineConfig, ServerConfig, WyomingConfig
 from streamer.network import doors
 from streamer.network.doors import LINE, WYOMING, Doors
 from streamer.network.listening import AddressError, open_sockets
 from streamer.network.ports import Ports
+from streamer.server import Server
+from tests.fakes import LevelRecognizer, LevelVad
 from tests.streamer.harness import LOCAL, get, running
 from tests.streamer.protocols.stage import HOUSE
 from tests.streamer.wyoming_client import DESCRIBE, connect
@@ -49,6 +51,18 @@ def test_an_inherited_socket_beyond_loopback_needs_the_insecure_flag_where_there
         Ports(config, HOUSE, Doors(config, {}))
 
     assert mine.fileno() == -1, "it is closed"
+
+
+def test_a_language_that_the_model_does_not_know_is_refused_where_the_line_protocol_has_an_inherited_socket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = socket.create_server(("127.0.0.1", 0))
+    monkeypatch.setattr(doors, "inherited_sockets", lambda _: {LINE: [mine]})
+    config = Config(server=LOCAL, line=LineConfig(language="xx"))
+    ports = Ports(config, HOUSE, Doors(config, {}))
+    with pytest.raises(ConfigError, match=r"line\.language must be one of .*, got 'xx'"):
+        Server(config, LevelRecognizer(), {}, lambda _: LevelVad(), ports=ports)
+    ports.close()
 
 
 def test_a_port_that_may_not_be_opened_at_all_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

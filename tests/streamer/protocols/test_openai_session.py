@@ -194,6 +194,33 @@ def test_a_wrong_field_is_named(session: Any, code: str, param: str) -> None:
     assert (caught.value.code, caught.value.param) == (code, param)
 
 
+@pytest.mark.parametrize(
+    ("read", "wrap", "allowed"),
+    [
+        (parse, lambda value: {"type": value}, ["transcription"]),
+        (parse, lambda value: heard(format={"type": value}), ["audio/pcm", "audio/pcmu", "audio/pcma"]),
+        (parse, lambda value: heard(turn_detection={"type": value}), ["server_vad", "semantic_vad"]),
+        (
+            parse,
+            lambda value: heard(turn_detection={"type": "semantic_vad", "eagerness": value}),
+            ["low", "medium", "high", "auto"],
+        ),
+        (openai_beta.parse, lambda value: {"input_audio_format": value}, ["pcm16", "g711_ulaw", "g711_alaw"]),
+        (openai_beta.parse, lambda value: {"turn_detection": {"type": value}}, ["server_vad", "semantic_vad"]),
+    ],
+)
+def test_a_value_of_no_closed_set_is_told_with_what_is_allowed(read: Any, wrap: Any, allowed: list[str]) -> None:
+    for value in allowed:
+        read(wrap(value))
+    with pytest.raises(SettingError, match=f"Invalid .*'realtime'.*; it must be one of {', '.join(allowed)}$"):
+        read(wrap("realtime"))
+
+
+def heard(**fields: Any) -> dict[str, Any]:
+    """Return an update that says something of the input."""
+    return {"audio": {"input": fields}}
+
+
 def optional(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.none() | strategy
 

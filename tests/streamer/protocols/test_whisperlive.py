@@ -139,7 +139,7 @@ def test_the_first_message_says_what_is_wanted(fields: dict[str, Any], wanted: d
         ("[1]", "the first message must be a JSON object"),
         ("[" * 100_000, "the first message must be a JSON object"),
         ('{"uid":7}', "uid"),
-        ('{"task":"sing"}', "task"),
+        ('{"task":"sing"}', "^task must be one of transcribe, translate, got 'sing'"),
         ('{"send_last_n_segments":0}', "send_last_n_segments"),
         ('{"language":"xx"}', "language must be one of de, en, got 'xx'"),
     ],
