@@ -14,11 +14,13 @@ from typing import Self
 
 import numpy as np
 
+from model.card import bears_reuse, knows_dynamic, sure_end
 from model.checkpoint import Checkpoint, load_for_recognition
 from model.config import ModelError
 from model.decoding.attempts import Job, Planner
 from model.decoding.decode import BatchDecoder
 from model.decoding.encode import Encoded, WindowEncoder
+from model.decoding.endings import Endings
 from model.decoding.guards import Evidence, Guards, Verdict, compression_ratio
 from model.decoding.hearing import Heard, Listener
 from model.decoding.prompt import PromptBuilder, seconds_after
@@ -52,7 +54,7 @@ class WhisperRecognizer:
         network, tokenizer, config = checkpoint.model, checkpoint.tokenizer, checkpoint.config
         generation = checkpoint.generation
         device = network.model.decoder.embed_tokens.weight.device
-        self._guards = guards or Guards()
+        self._guards = guards or Guards(sure_end=sure_end(checkpoint))
         self._planner = Planner(self._guards, trusts_truncation=knows_dynamic(checkpoint))
         self._drafts = drafts
         self._encoder = WindowEncoder(
@@ -75,6 +77,7 @@ class WhisperRecognizer:
         self._decoder = BatchDecoder(
             network, rules, nospeech=tokenizer.nospeech, alignment_heads=generation.alignment_heads
         )
+        self._endings = Endings(self._decoder, self._guards, tokenizer.eot)
         self._prompts = PromptBuilder(tokenizer, config.max_target_positions, earlier=checkpoint.uses_earlier_text)
         self._segments = SegmentBuilder(tokenizer)
         self.notice = checkpoint.notice
@@ -176,6 +179,8 @@ class WhisperRecognizer:
         encoded = Encoded.of([one.audio for one in heard])
         known = [one.known for one in heard]
         found = self._decoder.decode(encoded.audio, encoded.lengths, rows, temperature, known)
+        if self._guards.sure_end and not temperature:
+            found = self._endings.settle(encoded, known, rows, found, [job.request.final for job in jobs])
         for job, one, row, decoded, first in zip(jobs, heard, rows, found, new, strict=True):
             cost = DecodeStatistics(
                 passes=decoded.passes,
@@ -230,13 +235,3 @@ class WhisperRecognizer:
             language_probability=heard.probability,
             statistics=cost,
         )
-
-
-def knows_dynamic(checkpoint: Checkpoint) -> bool:
-    """Say whether the model's card says that it was trained for less than 30 s of context."""
-    return checkpoint.streamer.get("encoder_context") == "dynamic"
-
-
-def bears_reuse(checkpoint: Checkpoint) -> bool:
-    """Say whether the model's card says that it was measured with positions that are not encoded again."""
-    return bool(checkpoint.streamer.get("encoder_reuse"))

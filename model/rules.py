@@ -31,6 +31,8 @@ class Limits(NamedTuple):
     earliest: int
     """Smallest timestamp; more than `latest` if none may come."""
     latest: int
+    end: bool = True
+    """Whether the text may end."""
 
 
 class Memory(NamedTuple):
@@ -119,7 +121,10 @@ class LogitRules:
         silent = [i for i, limit in enumerate(limits) if not limit.text and not limit.first]
         if silent:
             logits[torch.tensor(silent, device=logits.device), : self.eot] = -torch.inf
-        bounds = torch.tensor([limit[2:] for limit in limits], device=logits.device)
+        endless = [i for i, limit in enumerate(limits) if not limit.end]
+        if endless:
+            logits[torch.tensor(endless, device=logits.device), self.eot] = -torch.inf
+        bounds = torch.tensor([limit[2:4] for limit in limits], device=logits.device)
         outside = (self._steps < bounds[:, :1]) | (self._steps > bounds[:, 1:])
         logits[:, self.timestamp_begin :].masked_fill_(outside, -torch.inf)
 

@@ -171,7 +171,10 @@ class BatchDecoder:
         for slot, state in live:
             at = slot * width + len(state.certain) - 1
             wanted += range(at, at + len(state.draft) + 1)
-            limits += self._rules.limits(state.decoded + state.draft, len(state.decoded))
+            here = self._rules.limits(state.decoded + state.draft, len(state.decoded))
+            if state.start.endless and not state.out.tokens:
+                here[0] = here[0]._replace(end=False)
+            limits += here
         fresh = [(slot, state) for slot, state in live if state.position == 0]
         wanted += [slot * width + state.start.sot for slot, state in fresh]
         pick = _Sampler(self._rules, temperature, [s for _, s in live]) if temperature > 0 else self._rules.choose

@@ -39,6 +39,8 @@ class DecodeRow:
     """Tokens of one phrase repeated on and on after which decoding stops: more than can have been said."""
     seed: int = 0
     """For sampling; a row's samples depend on nothing else."""
+    endless: bool = False
+    """Whether the first new token is anything but the end of text."""
 
 
 @dataclass(slots=True)

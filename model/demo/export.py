@@ -80,7 +80,13 @@ def model_config() -> dict[str, Any]:
         "tie_word_embeddings": True,
         "torch_dtype": "float16",
         "vocab_size": v.VOCABULARY,
-        "streamer": {"encoder_context": "dynamic", "encoder_reuse": True, "languages": ["en"], "earlier_text": False},
+        "streamer": {
+            "encoder_context": "dynamic",
+            "encoder_reuse": True,
+            "languages": ["en"],
+            "earlier_text": False,
+            "sure_end": 0.997,
+        },
     }
 
 
