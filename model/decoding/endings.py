@@ -20,6 +20,9 @@ from model.decoding.guards import Guards
 from model.decoding.rows import Decoded, DecodeRow
 from model.layers.window_memory import AttentionMemory
 
+MOST = 32
+"""Tokens of what was passed over: some dozen words. What goes on for longer was none."""
+
 
 class Endings:
     """Makes doubtful ends sure, with the decoder that made them."""
@@ -78,9 +81,8 @@ class Endings:
 
 def _going_on(row: DecodeRow, found: Decoded) -> DecodeRow:
     """Return the row that goes on where a text has ended."""
-    return replace(
-        row, prefix=(*row.prefix, *found.tokens), draft=(), limit=row.limit - len(found.tokens), endless=True
-    )
+    limit = min(row.limit - len(found.tokens), MOST)
+    return replace(row, prefix=(*row.prefix, *found.tokens), draft=(), limit=limit, endless=True)
 
 
 def _joined(found: Decoded, more: Decoded, *, taken: bool) -> Decoded:
