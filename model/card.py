@@ -22,6 +22,6 @@ def sure_end(checkpoint: Checkpoint) -> float:
     Raises ModelError for what is no probability.
     """
     said = checkpoint.streamer.get("sure_end", 0.0)
-    if not isinstance(said, (int, float)) or not 0 <= said <= 1:
+    if isinstance(said, bool) or not isinstance(said, (int, float)) or not 0 <= said <= 1:
         raise ModelError(f'"sure_end" in config.json must be a number in 0..1, got {said!r}')
     return float(said)

@@ -1,10 +1,11 @@
 """Whisper behind `model.types.Recognizer`: requests in, hypotheses out, whatever is between.
 
 Theory of operation. A batch is encoded, windows of one length together; languages are detected where nobody said one
-(`hearing.py`); then all rows are decoded as one ragged batch. Each attempt becomes words with times and is judged
-(`guards.py`). What is not taken is tried again in smaller batches (`attempts.py`): with all the context, without
-prompt, then at rising temperatures. Features, and what the encoder knows of windows that grow (`reuse.py`), are all
-that is kept between calls, and they only save work: any request can be answered at any time.
+(`hearing.py`); then all rows are decoded as one ragged batch, beyond ends that are in doubt (`endings.py`). Each
+attempt becomes words with times and is judged (`guards.py`). What is not taken is tried again in smaller batches
+(`attempts.py`): with all the context, without prompt, then at rising temperatures. Features, and what the encoder knows
+of windows that grow (`reuse.py`), are all that is kept between calls, and they only save work: any request can be
+answered at any time.
 """
 
 from __future__ import annotations
@@ -47,9 +48,11 @@ class WhisperRecognizer:
     ) -> None:
         """dynamic: encode the audio and a margin instead of 30 s; reuse: use positions again that hardly change.
 
-        max_streams, compiled: see WindowEncoder.
+        guards: what is distrusted; None for the defaults, with what the model's card says of its ends. max_streams,
+        compiled: see WindowEncoder.
 
-        drafts: verify what was guessed before, rather than decode all of it anew; for those who measure.
+        drafts: verify what was guessed before, rather than decode all of it anew; for those who measure. Raises
+        ModelError for a card that says what cannot be.
         """
         network, tokenizer, config = checkpoint.model, checkpoint.tokenizer, checkpoint.config
         generation = checkpoint.generation

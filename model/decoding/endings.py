@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log
+from math import exp
 
 import torch
 
@@ -43,8 +43,8 @@ class Endings:
     ) -> list[Decoded]:
         """Return what rows become: `found`, longer where more was said.
 
-        encoded, known, rows: of the decode that found it, see `BatchDecoder.decode`; final: which texts are. The others
-        end within a word mostly, and are asked about again anyhow.
+        encoded, known, rows: of the greedy decode that found it, see `BatchDecoder.decode`, one `known` for each row;
+        final: which texts are. The others end within a word mostly, and are asked about again anyhow.
         """
         settled = list(found)
         places = [place for place, row in enumerate(rows) if final[place] and self._doubtful(row, found[place])]
@@ -62,21 +62,16 @@ class Endings:
         return settled
 
     def _doubtful(self, row: DecodeRow, found: Decoded) -> bool:
-        """Say whether a text has an end that is not sure, and words before it and room behind it."""
-        if not found.ended or len(found.tokens) >= row.limit:
-            return False
+        """Say whether a text has words, and an end that is not sure."""
         said = any(token < self._eot for token in (*row.prefix, *found.tokens))
-        return said and found.log_probabilities[-1] < log(self._guards.sure_end)
+        return said and found.ended and exp(found.log_probabilities[-1]) < self._guards.sure_end
 
     def _sure(self, more: Decoded) -> bool:
         """Say whether what came by force has words, all of them sure, and a sure end of its own."""
-        least = log(self._guards.sure_words)
-        words = [
-            probability
-            for token, probability in zip(more.tokens, more.log_probabilities, strict=False)
-            if token < self._eot
-        ]
-        return more.ended and bool(words) and min(*words, more.log_probabilities[-1]) >= least
+        chosen = zip(more.tokens, more.log_probabilities, strict=False)
+        words = [log_probability for token, log_probability in chosen if token < self._eot]
+        least = exp(min(*words, more.log_probabilities[-1])) if words and more.ended else 0.0
+        return least > self._guards.sure_words
 
 
 def _going_on(row: DecodeRow, found: Decoded) -> DecodeRow:

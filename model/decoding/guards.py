@@ -66,10 +66,10 @@ class Guards:
     """Ratio of text to its zlib size above which a hypothesis is too repetitive, if it is final or the encoder was
     spared work."""
     sure_end: float = 0.0
-    """Probability of the end of text below which it is asked whether a final text has ended too early (`endings.py`); 0
-    for never: what it is at true ends differs from model to model."""
+    """Probability of the end of text below which it is asked whether a final text, if decoded greedily, has ended
+    too early (`endings.py`); 0 for never: what it is at true ends differs from model to model."""
     sure_words: float = 0.9
-    """Probability that each token of text needs which is heard behind such an end."""
+    """Probability that each token of text which is heard behind such an end has to exceed, and so has its own end."""
     temperatures: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0)
     """Tried in turn for a final hypothesis that fails."""
     partial_temperatures: tuple[float, ...] = ()

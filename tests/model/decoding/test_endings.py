@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -5,6 +6,7 @@ import pytest
 import torch
 
 from model.card import sure_end
+from model.checkpoint import load_for_recognition
 from model.config import ModelError
 from model.decoding.encode import Encoded
 from model.decoding.endings import MOST, Endings
@@ -21,28 +23,37 @@ DOUBT = Guards(sure_end=1.0, sure_words=ANY_WORD)
 """Every end is in doubt, and every word is believed."""
 
 
+def sound(place: int) -> torch.Tensor:
+    """Encoder output of a row; each has another length."""
+    return audio()[place, : 100 - 8 * place]
+
+
 def encoded(rows: int = 6) -> Encoded:
-    return Encoded.of(list(audio(rows)))
+    return Encoded.of([sound(place) for place in range(rows)])
 
 
-def heard(rows: list[DecodeRow], guards: Guards, *, final: bool = True) -> tuple[list[Decoded], list[Decoded]]:
+def heard(rows: list[DecodeRow], guards: Guards, final: Sequence[bool]) -> tuple[list[Decoded], list[Decoded]]:
     """What rows become, and what they become once their ends are settled."""
     one = encoded(len(rows))
     found = decoder(HEADS).decode(one.audio, one.lengths, rows)
     endings = Endings(decoder(HEADS), guards, TOKENIZER.eot)
-    return found, endings.settle(one, [None] * len(rows), rows, found, [final] * len(rows))
+    return found, endings.settle(one, [None] * len(rows), rows, found, final)
 
 
 def ending_rows() -> list[DecodeRow]:
-    """Rows that end by themselves, or most of them."""
-    return [row(limit=120) for _ in range(6)]
+    """Rows that end by themselves, or most of them; three begin with a closed or an open segment."""
+    word = TOKENIZER.encode(" ba")
+    prefixes = [(), (), (), (STAMP, *word, STAMP + 10), (STAMP, *word), (STAMP, *word, STAMP + 20)]
+    return [row(limit=120, prefix=prefix) for prefix in prefixes]
 
 
 def test_a_text_whose_end_is_in_doubt_goes_on_where_what_comes_is_sure():
-    found, settled = heard(ending_rows(), DOUBT)
-    longer = [(a, b) for a, b in zip(found, settled, strict=True) if len(b.tokens) > len(a.tokens)]
-    assert longer
-    for before, after in longer:
+    rows = ending_rows()
+    found, settled = heard(rows, DOUBT, [True] * 6)
+    results = list(zip(rows, found, settled, strict=True))
+    longer = [(start, before, after) for start, before, after in results if len(after.tokens) > len(before.tokens)]
+    assert {bool(start.prefix) for start, *_ in longer} == {True, False}
+    for start, before, after in longer:
         assert after.tokens[: len(before.tokens)] == before.tokens
         assert any(token < TOKENIZER.eot for token in after.tokens[len(before.tokens) :])
         assert after.ended
@@ -51,24 +62,35 @@ def test_a_text_whose_end_is_in_doubt_goes_on_where_what_comes_is_sure():
         assert after.passes > before.passes
         assert after.no_speech == before.no_speech
         assert after.attention is not None
-        assert after.attention.shape[1] == len(after.tokens) + 1
+        assert after.attention.shape[1] == len(start.prefix) + len(after.tokens) + 1
 
 
 def test_what_comes_is_the_likeliest_that_is_no_end():
     rows = ending_rows()
-    found, settled = heard(rows, DOUBT)
-    place = next(i for i, (a, b) in enumerate(zip(found, settled, strict=True)) if len(b.tokens) > len(a.tokens))
-    said = found[place].tokens
+    found, settled = heard(rows, DOUBT, [True] * 6)
+    longer = [i for i, (a, b) in enumerate(zip(found, settled, strict=True)) if len(b.tokens) > len(a.tokens)]
+    assert len(longer) > 2
     network, rules = small_checkpoint().model, decoder(HEADS)._rules
-    with torch.inference_mode():
-        logits = network(
-            encoder_outputs=(audio()[place : place + 1],), decoder_input_ids=torch.tensor([[*SOT, *said]])
-        ).logits[:, -1]
-    (limit,) = rules.limits(said, len(said))
-    ended, _ = rules.choose(logits.clone(), [limit])
-    forced, _ = rules.choose(logits.clone(), [limit._replace(end=False)])
-    assert int(ended) == TOKENIZER.eot
-    assert settled[place].tokens[len(said)] == int(forced)
+    for place in longer:
+        said = [*rows[place].prefix, *found[place].tokens]
+        with torch.inference_mode():
+            logits = network(
+                encoder_outputs=(sound(place)[None],), decoder_input_ids=torch.tensor([[*SOT, *said]])
+            ).logits[:, -1]
+        (limit,) = rules.limits(said, len(said))
+        ended, _ = rules.choose(logits.clone(), [limit])
+        forced, _ = rules.choose(logits.clone(), [limit._replace(end=False)])
+        assert int(ended) == TOKENIZER.eot
+        assert settled[place].tokens[len(found[place].tokens)] == int(forced)
+
+
+def test_of_a_batch_those_texts_are_asked_about_that_are_final():
+    rows = ending_rows()
+    _, everyone = heard(rows, DOUBT, [True] * 6)
+    final = [False, True, True, False, True, False]
+    found, settled = heard(rows, DOUBT, final)
+    for before, after, asked, expected in zip(found, settled, final, everyone, strict=True):
+        assert after.tokens == (expected.tokens if asked else before.tokens)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +102,7 @@ def test_what_comes_is_the_likeliest_that_is_no_end():
     ],
 )
 def test_a_text_stays_as_it_is_where_its_end_is_sure_or_more_is_not_or_it_is_not_final(guards, final):
-    found, settled = heard(ending_rows(), guards, final=final)
+    found, settled = heard(ending_rows(), guards, [final] * 6)
     assert [one.tokens for one in settled] == [one.tokens for one in found]
     assert [one.log_probabilities for one in settled] == [one.log_probabilities for one in found]
     for before, after in zip(found, settled, strict=True):
@@ -97,12 +119,6 @@ def test_an_end_without_a_word_before_it_is_not_doubted():
     forced = row(prefix=(STAMP, *TOKENIZER.encode(" ba")))
     (asked,) = endings.settle(one, [None], [forced], [ended], [True])
     assert asked.passes > 0
-
-
-def test_a_text_that_its_limit_ended_is_not_continued_beyond_it():
-    rows = [row(limit=limit) for limit in (1, 2, 3, 5, 8, 12)]
-    _, settled = heard(rows, DOUBT)
-    assert all(len(one.tokens) <= limit.limit for one, limit in zip(settled, rows, strict=True))
 
 
 class Scripted:
@@ -146,9 +162,9 @@ def test_more_is_taken_if_its_words_and_its_end_are_sure(more, probabilities, en
 
 def test_a_row_settles_alone_as_it_does_among_others():
     rows = ending_rows()
-    _, together = heard(rows, DOUBT)
+    _, together = heard(rows, DOUBT, [True] * 6)
     for place, expected in enumerate(together):
-        one = Encoded.of([audio()[place]])
+        one = Encoded.of([sound(place)])
         found = decoder(HEADS).decode(one.audio, one.lengths, rows[place : place + 1])
         endings = Endings(decoder(HEADS), DOUBT, TOKENIZER.eot)
         (alone,) = endings.settle(one, [None], rows[place : place + 1], found, [True])
@@ -171,9 +187,22 @@ def test_a_recognizer_asks_about_the_ends_of_final_texts_only():
     assert all(a.words == b.words and a.statistics.passes == b.statistics.passes for a, b in same)
 
 
-@pytest.mark.parametrize("said", [-0.1, 1.5, "high", None])
+@pytest.mark.parametrize("said", [-0.1, 1.5, "high", None, True])
 def test_a_card_s_sure_end_is_a_probability(said):
     checkpoint = small_checkpoint()
     checkpoint = replace(checkpoint, config=checkpoint.config.__class__(streamer={"sure_end": said}))
     with pytest.raises(ModelError, match=r'"sure_end" in config\.json must be a number in 0\.\.1, got'):
         sure_end(checkpoint)
+
+
+def test_without_other_guards_a_recognizer_doubts_ends_as_its_model_s_card_says():
+    asked = [request(seconds, seed=seed, final=True) for seconds in (0.5, 1.0, 2.0) for seed in range(8)]
+    checkpoint = small_checkpoint(-2)
+    config = checkpoint.config.__class__.from_dict(checkpoint.config.to_dict() | {"streamer": {"sure_end": 1.0}})
+    plain, doubting = WhisperRecognizer(checkpoint), WhisperRecognizer(replace(checkpoint, config=config))
+    passes = [[one.statistics.passes for one in each.transcribe(asked)] for each in (plain, doubting)]
+    assert sum(passes[1]) > sum(passes[0])
+
+
+def test_the_demo_model_s_card_says_how_sure_it_is_of_ends():
+    assert 0.99 < sure_end(load_for_recognition("demo", "cpu", "float32", 0, offline=True)) < 1
