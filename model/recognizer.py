@@ -182,7 +182,7 @@ class WhisperRecognizer:
         encoded = Encoded.of([one.audio for one in heard])
         known = [one.known for one in heard]
         found = self._decoder.decode(encoded.audio, encoded.lengths, rows, temperature, known)
-        if self._guards.sure_end and not temperature:
+        if not temperature:
             found = self._endings.settle(encoded, known, rows, found, [job.request.final for job in jobs])
         for job, one, row, decoded, first in zip(jobs, heard, rows, found, new, strict=True):
             cost = DecodeStatistics(

@@ -124,7 +124,7 @@ class LogitRules:
         endless = [i for i, limit in enumerate(limits) if not limit.end]
         if endless:
             logits[torch.tensor(endless, device=logits.device), self.eot] = -torch.inf
-        bounds = torch.tensor([limit[2:4] for limit in limits], device=logits.device)
+        bounds = torch.tensor([(limit.earliest, limit.latest) for limit in limits], device=logits.device)
         outside = (self._steps < bounds[:, :1]) | (self._steps > bounds[:, 1:])
         logits[:, self.timestamp_begin :].masked_fill_(outside, -torch.inf)
 

@@ -63,8 +63,8 @@ class Endings:
 
     def _doubtful(self, row: DecodeRow, found: Decoded) -> bool:
         """Say whether a text has words, and an end that is not sure."""
-        said = any(token < self._eot for token in (*row.prefix, *found.tokens))
-        return said and found.ended and exp(found.log_probabilities[-1]) < self._guards.sure_end
+        unsure = found.ended and exp(found.log_probabilities[-1]) < self._guards.sure_end
+        return unsure and any(token < self._eot for token in (*row.prefix, *found.tokens))
 
     def _sure(self, more: Decoded) -> bool:
         """Say whether what came by force has words, all of them sure, and a sure end of its own."""

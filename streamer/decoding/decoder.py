@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 import numpy as np
-from msgspec import DecodeError, msgpack
+from msgspec import msgpack
 
 from model.types import SAMPLE_RATE, Samples
 from streamer.decoding.losses import Cause, DecoderLostError, Loss, loss_of
@@ -31,7 +31,7 @@ from streamer.decoding.messages import (
 )
 from streamer.processes.burial import bury
 from streamer.processes.children import environment, program
-from streamer.processes.framing import HEADER, framed
+from streamer.processes.framing import HEADER, UNREADABLE, framed
 
 DECODER: Final = program("streamer.decoding")
 """The program of a child."""
@@ -199,7 +199,7 @@ class Decoder:
             raise self._lose(loss_of(status, self._words())) from None
         try:
             message: ToParent = self._decode(body)
-        except (DecodeError, RecursionError, UnicodeError) as error:
+        except UNREADABLE as error:
             raise self._lose(Loss(Cause.GARBLED, f"it said what cannot be understood: {error}")) from None
         return message
 

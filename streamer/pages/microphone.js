@@ -1,10 +1,10 @@
 /** A microphone: asked for, captured at 16 kHz, closed without losing its last frame. */
 
+import { ANSWER_MS } from "./question.js";
+
 const RATE = 16_000;
 /** What the audio thread has for an answer, and a context to wake; then it goes on without. */
 const PATIENCE_MS = 1_000;
-/** What a server has to answer with the part of the page that captures. */
-const ANSWER_MS = 10_000;
 
 const WORDS = {
   NotAllowedError: "The microphone is not allowed. Allow it for this page in the browser's settings, then start again.",

@@ -3,7 +3,7 @@
 import { httpAddress } from "./address.js";
 
 /** A server that takes a question and does not answer it is as good as none. */
-const ANSWER_MS = 10_000;
+export const ANSWER_MS = 10_000;
 
 /** The status that the server answers with; 0: nobody answers. */
 export async function statusOf(path, token, method = "GET") {

@@ -5,8 +5,12 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+from msgspec import DecodeError
+
 HEADER: Final = struct.Struct(">I")
 """The length of the body that follows."""
+UNREADABLE: Final = (DecodeError, RecursionError, UnicodeError)
+"""What msgspec raises for a body that is no message, the last two where it has no end and where its text is none."""
 
 
 def framed(body: bytes) -> bytes:

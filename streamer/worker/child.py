@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import assert_never
 
-from msgspec import DecodeError, msgpack
+from msgspec import msgpack
 
 from model.types import DecodeRequest
-from streamer.processes.framing import HEADER, framed
+from streamer.processes.framing import HEADER, UNREADABLE, framed
 from streamer.recognition.device import DeviceLost
 from streamer.worker.causes import Cause, Loss, loss_of
 from streamer.worker.messages import (
@@ -158,7 +158,7 @@ class Child:
                 self._take(message, on_ready)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        except (DecodeError, RecursionError, UnicodeError) as error:
+        except UNREADABLE as error:
             self.condemn(Loss(Cause.GARBLED, f"it said what cannot be understood: {error}"))
 
     def _take(self, message: ToParent, on_ready: Callable[[Ready, float], None]) -> None:
