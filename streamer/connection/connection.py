@@ -24,12 +24,12 @@ from model.types import SAMPLE_RATE
 from streamer.config import ServerConfig
 from streamer.connection.ending import GONE, AbandonedError, Ending, culprit, cut_short, fatal, internal
 from streamer.connection.lobby import Lobby
-from streamer.connection.patience import Patience
+from streamer.connection.opening import Opening
 from streamer.connection.reader import Reader
 from streamer.connection.reception import Reception
 from streamer.connection.wire import Disconnected, Wire
 from streamer.connection.writer import Writer
-from streamer.core.commands import Close, Codec, Configure, ErrorCode, ProtocolError
+from streamer.core.commands import Codec, Configure, ProtocolError
 from streamer.core.events import Warned
 from streamer.core.session import Session
 from streamer.logs import SESSION
@@ -81,8 +81,7 @@ class Connection:
         self._pace = Pace(clock)
         self._work = asyncio.Event()  # the decoder may have something to do
         self._writer = Writer(wire=wire, codec=codec, config=config, metrics=metrics, publisher=self._publisher)
-        self._opening = Patience()
-        self._draining = False
+        self._opening = Opening(wire, codec, config.open_timeout_s)
         self._reader: Reader | None = None
         self._session: Session | None = None
         self._task: asyncio.Task[None] | None = None
@@ -104,10 +103,8 @@ class Connection:
 
     def drain(self) -> None:
         """Take no more input, decide what is there, and close with 1012."""
-        self._draining = True
-        if self._reader is None:
-            self._opening.shorten(0)
-        else:
+        self._opening.cancel()
+        if self._reader is not None:
             self._reader.drain()
 
     def cut(self) -> None:
@@ -151,7 +148,7 @@ class Connection:
     async def _serve(self) -> Ending | None:
         """Serve the client up to its last words; return None if another connection's session has them."""
         try:
-            configure = self._codec.opening() or await self._await_configure()
+            configure = await self._opening.configure()
             if await self._reception.carry(configure):
                 return None
             return await self._converse(configure)
@@ -174,7 +171,7 @@ class Connection:
         self._publisher.begin(self.id, configure.language, self._reception.past)
         for message in self._codec.welcome(self.id) if seat is None else ():
             await self._wire.send(message)
-        if self._draining:
+        if self._opening.cancelled:
             raise cut_short()
         self._reader = reader = Reader(
             wire=self._wire,
@@ -197,20 +194,6 @@ class Connection:
             if self._wire.gone or reader.ending in {None, GONE}:
                 return GONE
             return fatal((reader.ending and reader.ending.error) or cut_short())
-
-    async def _await_configure(self) -> Configure:
-        """Return the client's first command. Raises ProtocolError if there is none in time."""
-        try:
-            async with self._opening.limited(self._config.open_timeout_s):
-                while True:
-                    for command in self._codec.decode(await self._wire.receive()):
-                        assert isinstance(command, Configure), "a codec yields Configure first"
-                        return command
-        except TimeoutError:
-            if self._draining:
-                raise cut_short() from None
-            complaint = f"the first message must come within {self._config.open_timeout_s:g} s"
-            raise ProtocolError(ErrorCode.OPEN_TIMEOUT, complaint, Close.NOT_ALLOWED) from None
 
     async def _run_tasks(self, session: Session, reader: Reader) -> Ending:
         """Read, decode and write until the session's last event is written."""

@@ -35,3 +35,9 @@ function time(milliseconds, point) {
   const seconds = milliseconds / 1000;
   return `${two(seconds / 3600)}:${two((seconds / 60) % 60)}:${two(seconds % 60)}${point}${thousandths}`;
 }
+
+/** What a transcript saved at `date` is called. */
+export function fileName(format, date) {
+  const local = new Date(date.getTime() - date.getTimezoneOffset() * 60_000);
+  return `captions-${local.toISOString().slice(0, 16).replace("T", "-").replace(":", "")}.${format}`;
+}

@@ -104,3 +104,8 @@ export class Session {
     return placed;
   }
 }
+
+/** Samples that a new session cannot be sent any more, as the server would tell it. */
+export function lost(from, to) {
+  return { type: "gap", start: from / RATE, end: to / RATE, reason: "lost while the connection was down" };
+}

@@ -3,7 +3,7 @@
 import { httpAddress } from "./address.js";
 import { Captions } from "./captions.js";
 import { Choices } from "./choices.js";
-import { FORMATS } from "./formats.js";
+import { FORMATS, fileName } from "./formats.js";
 import { wireLook } from "./look.js";
 import { Microphone, MicrophoneError } from "./microphone.js";
 import { copyText, wireShare } from "./share.js";
@@ -227,7 +227,7 @@ class Speaker {
     const { kind, write } = FORMATS[format];
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([write(this.#transcript)], { type: kind }));
-    link.download = `captions-${stamp(new Date())}.${format}`;
+    link.download = fileName(format, new Date());
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
     this.#saved = true;
@@ -242,12 +242,6 @@ class Speaker {
     this.#showTools();
     this.#show(this.#state);
   }
-}
-
-/** The time of the clock on the wall, as a part of a file's name. */
-function stamp(date) {
-  const local = new Date(date.getTime() - date.getTimezoneOffset() * 60_000);
-  return local.toISOString().slice(0, 16).replace("T", "-").replace(":", "");
 }
 
 new Speaker().greet();

@@ -10,7 +10,7 @@ import { socketAddress } from "./address.js";
 import { Backlog } from "./backlog.js";
 import { Backoff } from "./backoff.js";
 import { Prospects, denial, reason } from "./prospects.js";
-import { Session } from "./session.js";
+import { Session, lost } from "./session.js";
 import { subprotocols } from "./token.js";
 
 const RATE = 16_000;
@@ -243,9 +243,4 @@ export class Stream {
     clearTimeout(this.#deadline);
     this.#dropSocket();
   }
-}
-
-/** Samples that a new session cannot be sent any more, as the server would tell it. */
-function lost(from, to) {
-  return { type: "gap", start: from / RATE, end: to / RATE, reason: "lost while the connection was down" };
 }

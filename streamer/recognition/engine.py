@@ -25,11 +25,11 @@ from time import monotonic
 
 from model.decoding.choice import best
 from model.types import DecodeRequest, Hypothesis, Recognizer
-from streamer.recognition.batch import Batch, BatchBound, EngineObserver
+from streamer.recognition.batch import BatchBound, EngineObserver
 from streamer.recognition.device import Device, DeviceThread, RemoteRecognizer
-from streamer.recognition.health import Health
 from streamer.recognition.lanes import Lane, Lanes, RequestSource, Ticket
-from streamer.recognition.runner import BatchRunner, EngineError, ShunnedError
+from streamer.recognition.ledger import Ledger
+from streamer.recognition.runner import BatchRunner, EngineError
 
 MOST_ATTEMPTS = 16
 """At one request; a recognizer that still has not settled is taken at its best word."""
@@ -58,27 +58,28 @@ class Engine:
         `make_device` makes what the recognizer runs on, for a name; `RemoteDevice` for a RemoteRecognizer.
         `available` waits until the recognizer can be asked: its time is no batch's.
         """
-        self._runner = BatchRunner(recognizer, self._count_failure)
-        self._observers = observers
+        self._bound = BatchBound(max_batch)
+        self._ledger = Ledger(self._bound, observers, clock)
+        self._runner = BatchRunner(recognizer, self._ledger.count_failure)
         self._batch_seconds = batch_seconds
         self._clock = clock
         self._make_device = make_device
         self._available = available
-        self._bound = BatchBound(max_batch)
         self._lanes = Lanes()
         self._tickets: set[Ticket] = set()
         self._departed: list[str] = []
         self._wake = asyncio.Event()
-        self._health = Health()
-        self._doubt = asyncio.Event()
         self._running = False
-        self.batches = 0
+
+    @property
+    def batches(self) -> int:
         """Batches finished since the start: progress, for the watchdog."""
+        return self._ledger.batches
 
     @property
     def ready(self) -> bool:
         """Whether recognition is happening."""
-        return self._running and self._health.happens
+        return self._running and self._ledger.recognition_happens
 
     @property
     def idle(self) -> bool:
@@ -117,7 +118,7 @@ class Engine:
 
     async def doubted(self) -> None:
         """Wait until it is in doubt whether recognition happens, which a trial settles."""
-        await self._doubt.wait()
+        await self._ledger.doubted()
 
     def forget(self, stream: str) -> None:
         """Let the recognizer drop what it keeps for a stream, before the next batch."""
@@ -192,7 +193,7 @@ class Engine:
                 if outcome is None:
                     parts.extend([rows[row]] for part in self._runner.divide(asked) for row in part)
                     continue
-                self._account(lane, began, concerned, asked, outcome)
+                self._ledger.account(lane, began, concerned, asked, outcome)
                 answers: Sequence[Hypothesis | EngineError] = [outcome] if isinstance(outcome, EngineError) else outcome
                 for ticket, answer in zip(concerned, answers, strict=True):
                     self._deliver(ticket, answer)
@@ -200,43 +201,6 @@ class Engine:
         finally:
             for ticket in undelivered:
                 ticket.answer.cancel()
-
-    def _count_failure(self, requests: int) -> None:
-        for observer in self._observers:
-            observer.batch_failed(requests)
-
-    def _account(
-        self,
-        lane: Lane,
-        began: float,
-        tickets: list[Ticket],
-        requests: list[DecodeRequest],
-        outcome: list[Hypothesis] | EngineError,
-    ) -> None:
-        """Take note of a batch, for the size of the next ones and for whoever counts."""
-        now = self._clock()
-        if isinstance(outcome, ShunnedError):
-            return
-        self._judge(requests, well=not isinstance(outcome, EngineError))
-        self.batches += 1
-        if isinstance(outcome, EngineError):
-            return
-        if lane is Lane.FAST:
-            self._bound.learn(requests, now - began)
-        waits = tuple(now - max(ticket.joined, ticket.deadline) for ticket in tickets)
-        due = sum(ticket.deadline <= began and not ticket.background for ticket in tickets) / len(tickets)
-        for observer in self._observers:
-            observer.batch_done(Batch(lane, tuple(outcome), now - began, waits, due))
-
-    def _judge(self, requests: list[DecodeRequest], *, well: bool) -> None:
-        """Take note of whether something came of a batch, for whoever asks whether recognition happens."""
-        if well:
-            self._health.answer()
-            self._doubt.clear()
-            return
-        self._health.fail(requests[0].stream)
-        if self._health.doubtful:
-            self._doubt.set()
 
     def _deliver(self, ticket: Ticket, answer: Hypothesis | EngineError) -> None:
         """Hand out an answer, or ask for the next attempt; whoever has gone meanwhile gets none."""

@@ -435,7 +435,7 @@ async def test_audio_that_cannot_be_recognised_is_an_error_and_no_transcript_wit
 
 async def test_a_server_that_recognises_nothing_says_so() -> None:
     async with running() as server:
-        server.engine._health.fail(TRIAL)
+        server.engine._ledger._health.fail(TRIAL)
         response = await upload(server)
 
     assert (response.status_code, error_of(response)["code"]) == (503, "not_ready")
