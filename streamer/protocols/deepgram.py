@@ -31,7 +31,7 @@ from streamer.protocols.deepgram_results import Results, Wanted
 from streamer.protocols.deepgram_whole import Whole
 from streamer.protocols.frames import Frame, write_frame
 from streamer.protocols.handshake import Handshake, HandshakeError, House
-from streamer.protocols.wav_header import WavHeader
+from streamer.protocols.wav_file import WavFile, WavFormat
 
 SUBPROTOCOLS = ("token", "bearer")
 MARKER = "deepgram"
@@ -74,7 +74,7 @@ class DeepgramCodec:
         metadata = {"request_id": self._request, "model_uuid": house.model, "model_info": model}
         place = (0, 1) if channel is None else (channel, options.channels)
         self._results = Results(wanted, metadata, place)
-        self._header = WavHeader()
+        self._file = WavFile() if options.encoding is None else None
         self._decoder: AudioDecoder | None = None
         self._channels = options.channels
         if options.encoding is not None:
@@ -132,18 +132,22 @@ class DeepgramCodec:
         if self._speaks_for_all:
             self._whole.hear(data)
         with readable_audio(Close.NOT_ALLOWED):
-            if self._decoder is None:
-                found = self._header.receive(data)
-                if found is None:
+            if self._file is not None:
+                if (found := self._file.receive(data)) is None:
                     return
                 form, data = found
-                if self._channel is not None and form.channels != self._channels:
-                    raise AudioError(f"the file must have {self._channels} channels, got {form.channels}")
-                self._channels = form.channels
-                self._decoder = AudioDecoder(form.encoding, form.rate, form.channels, self._channel)
+                self._decoder = self._decoder or self._open(form)
+            assert self._decoder is not None, "there is an encoding or a file"
             for samples in self._decoder.decode(data):
                 yield Audio(samples)
                 yield from self._tick(len(samples))
+
+    def _open(self, form: WavFormat) -> AudioDecoder:
+        """Return what decodes a file. Raises AudioError for other channels than the URL names."""
+        if self._channel is not None and form.channels != self._channels:
+            raise AudioError(f"the file must have {self._channels} channels, got {form.channels}")
+        self._channels = form.channels
+        return AudioDecoder(form.encoding, form.rate, form.channels, self._channel)
 
     def _tick(self, samples: int) -> Iterator[Command]:
         """Look at the audio's clock now and then, if somebody wants to know of silence."""

@@ -32,7 +32,7 @@ from streamer.protocols.frames import read_frame, write_frame
 from streamer.protocols.handshake import Handshake, House, language_code
 from streamer.protocols.vosk_options import Options, changed
 from streamer.protocols.vosk_results import Results
-from streamer.protocols.wav_header import WavHeader
+from streamer.protocols.wav_file import WavFile
 
 NEWEST, REST = "newest", "rest"
 """Markers: what the answer is."""
@@ -49,7 +49,7 @@ class VoskCodec:
         self._results = Results(plain_text=not handshake.flag("punctuate", default=True))
         self._options = Options()
         self._decoder: AudioDecoder | None = None
-        self._header: WavHeader | None = None
+        self._file: WavFile | None = None
         self._begun = False
         self._asked: deque[str] = deque()
         self._reached: Counter[str] = Counter()
@@ -133,15 +133,16 @@ class VoskCodec:
             if data and not self._begun:
                 self._begun = True
                 if data.startswith(WAV):
-                    self._header = WavHeader()
+                    self._file = WavFile()
                 else:
                     self._decoder = AudioDecoder(Encoding.PCM_S16LE, self._options.rate, 1)
-            if self._header is not None:
-                found = self._header.receive(data)
+            if self._file is not None:
+                found = self._file.receive(data)
                 if found is None:
                     return
                 form, data = found
-                self._header, self._decoder = None, AudioDecoder(form.encoding, form.rate, form.channels)
+                if self._decoder is None:
+                    self._decoder = AudioDecoder(form.encoding, form.rate, form.channels)
             if self._decoder is not None:
                 for samples in self._decoder.decode(data):
                     yield Audio(samples)

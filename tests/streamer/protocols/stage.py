@@ -119,10 +119,10 @@ def g711(audio: Samples, name: str) -> bytes:
     return np.abs(table[None, :] - at(audio, 8_000)[:, None]).argmin(axis=1).astype(np.uint8).tobytes()
 
 
-def wav(data: bytes, channels: int = 1) -> bytes:
-    """A file of 16-bit samples at 16 kHz whose length is not known yet."""
+def wav(data: bytes, channels: int = 1, length: int = 0xFFFF_FFFF) -> bytes:
+    """A file of 16-bit samples at 16 kHz; if nothing is said its length is not known yet."""
     form = struct.pack("<HHIIHH", 1, channels, 16_000, 32_000 * channels, 2 * channels, 16)
-    return b"RIFF\xff\xff\xff\xffWAVEfmt " + struct.pack("<I", 16) + form + b"data\xff\xff\xff\xff" + data
+    return b"RIFF\xff\xff\xff\xffWAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", length) + data
 
 
 def append(data: bytes) -> dict[str, Any]:

@@ -294,6 +294,14 @@ def test_of_a_file_metadata_say_how_many_channels_it_has(channels: int) -> None:
     assert (metadata["channels"], metadata["duration"]) == (channels, 0.1 / channels)
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_what_follows_the_samples_of_a_file_is_not_heard(channels: int) -> None:
+    played = stage(base="")
+    played.say(*chunks(wav(bytes(3_200 * channels), channels, length=1_600 * channels), 1_001), CLOSE)
+
+    assert [message["duration"] for message in played.of("Metadata")] == [0.05]
+
+
 def test_an_empty_message_closes_like_closestream() -> None:
     played = stage()
     played.say(*chunks(pcm(SPEECH)), b"", pcm(SPEECH), CLOSE, FINALIZE, "nonsense")

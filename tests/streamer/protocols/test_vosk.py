@@ -250,12 +250,13 @@ def test_a_file_may_come_with_its_header(size: int) -> None:
     file = io.BytesIO()
     soundfile.write(file, SPEECH, SAMPLE_RATE, format="WAV", subtype="PCM_16")
     played = stage()
-    head, rest = file.getvalue()[:100], file.getvalue()[100:]
+    head, rest = file.getvalue()[:100], file.getvalue()[100:] + b"LIST\x08\0\0\0a title."
     sent = [*chunks(head, size), *chunks(rest)]
     answers = played.say(*sent, EOF)
 
     assert texts(answers) == ["w1 w2 w3", "w4 w5"]
     assert len(answers) == len(sent) + 1
+    assert played.session.received == len(SPEECH)
 
 
 def answers_one_by_one(played: Stage, *messages: Any) -> list[list[dict[str, Any]]]:

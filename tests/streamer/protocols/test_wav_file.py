@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.core.audio import AudioError, Encoding
-from streamer.protocols.wav_header import WavFormat, WavHeader
+from streamer.protocols.wav_file import WavFile, WavFormat
 
 
 def chunk(name: bytes, body: bytes, size: int | None = None) -> bytes:
@@ -39,9 +39,9 @@ DATA = chunk(b"data", b"", 0xFFFF_FFFF)
 @pytest.mark.parametrize("size", [1, 7, 1_000])
 def test_the_header_is_found_in_any_pieces(head: bytes, found: WavFormat, size: int) -> None:
     data = file(head, DATA) + b"sample"
-    header, answers = WavHeader(), []
+    wav, answers = WavFile(), []
     for at in range(0, len(data), size):
-        answers.append(header.receive(data[at : at + size]))
+        answers.append(wav.receive(data[at : at + size]))
         if answers[-1] is not None:
             answers.append((found, data[at + size :]))
             break
@@ -49,6 +49,32 @@ def test_the_header_is_found_in_any_pieces(head: bytes, found: WavFormat, size: 
     assert answers[-2] is not None
     assert answers[-2][0] == found
     assert answers[-2][1] + answers[-1][1] == b"sample"
+
+
+def heard(wav: WavFile, data: bytes, size: int) -> bytes:
+    """The audio that a file has in pieces of a size."""
+    found = [wav.receive(data[at : at + size]) for at in range(0, len(data), size)]
+    return b"".join(audio for _, audio in filter(None, found))
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000, 1_000_000])
+@pytest.mark.parametrize("more", [b"", chunk(b"LIST", b"a title"), b"\0\0\0no chunk", chunk(b"id3 ", bytes(200_000))])
+def test_only_as_much_is_audio_as_the_file_says_however_it_comes(size: int, more: bytes) -> None:
+    assert heard(WavFile(), file(form(), chunk(b"data", b"samples")) + more, size) == b"samples"
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+def test_files_that_follow_each_other_are_heard_one_after_the_other(size: int) -> None:
+    first = file(form(), chunk(b"data", b"samples"), chunk(b"LIST", b"a title"))
+
+    assert heard(WavFile(), first + file(form(), chunk(b"data", b" and more")), size) == b"samples and more"
+    with pytest.raises(AudioError, match="must have one format"):
+        heard(WavFile(), first + file(form(rate=8_000), chunk(b"data", b"slow")), size)
+
+
+@pytest.mark.parametrize("length", [0, 0xFFFF_FFFF])
+def test_all_that_follows_is_audio_where_the_writer_did_not_know_its_length(length: int) -> None:
+    assert heard(WavFile(), file(form(), chunk(b"data", b"", length)) + b"samples", 7) == b"samples"
 
 
 @pytest.mark.parametrize(
@@ -68,14 +94,14 @@ def test_the_header_is_found_in_any_pieces(head: bytes, found: WavFormat, size: 
 )
 def test_what_is_no_wav_file_is_said(data: bytes, complaint: str) -> None:
     with pytest.raises(AudioError, match=complaint):
-        WavHeader().receive(data)
+        WavFile().receive(data)
 
 
 @given(st.binary(max_size=60))
 def test_nothing_but_an_audio_error_comes_of_garbage(garbage: bytes) -> None:
-    header = WavHeader()
+    wav = WavFile()
     try:
-        header.receive(b"RIFF\0\0\0\0WAVE" + garbage)
-        header.receive(garbage)
+        wav.receive(b"RIFF\0\0\0\0WAVE" + garbage)
+        wav.receive(garbage)
     except AudioError:
         pass
