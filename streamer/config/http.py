@@ -16,7 +16,7 @@ class HttpConfig:
     max_audio_s: float = 14_400.0
     """Longest recording, as decoded; a longer one is refused with 413."""
     max_files: int = 4
-    """Files at once, on their way in or being transcribed; one more is refused with 429; 0 takes none."""
+    """Files at once, on their way in or being transcribed; one more is refused with 429; 0 takes none: 403."""
     upload_timeout_s: float = 600.0
     """Time a file has to come in; beyond it, or after server.open_timeout_s without a byte, 408."""
     decode_timeout_s: float = 120.0

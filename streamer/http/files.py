@@ -94,6 +94,13 @@ class Files:
         self._outcomes = Counter("streamer_files_ended", "Recordings by outcome", ["outcome"], registry=registry)
         self.audio = Counter("streamer_files_audio_seconds", "Audio of recordings transcribed", registry=registry)
 
+    @property
+    def closed(self) -> ApiError | None:
+        """Why no file is ever taken, or None."""
+        if self._max_files:
+            return None
+        return ApiError(403, "uploads_disabled", "this server takes no recordings: its http.max_files is 0")
+
     def refusal(self) -> ApiError | None:
         """Return why one more file is not taken, or None."""
         if len(self._jobs) < self._max_files:

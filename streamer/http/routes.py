@@ -47,8 +47,10 @@ def http_routes(
     models = Models(card, door, strict=config.http.strict_model)
 
     def gate(request: Request) -> ApiError | None:
-        refusal = denied(access, metrics, request) or closed(admission) or files.refusal()
-        if refusal is not None and refusal.status not in {401, 403}:
+        if (denial := denied(access, metrics, request)) is not None:
+            return denial
+        refusal = files.closed or closed(admission) or files.refusal()
+        if refusal is not None:
             metrics.refusal(refusal.code)
         return refusal
 

@@ -393,6 +393,21 @@ async def test_as_many_files_as_may_be_at_once_and_no_more(gated: GatedRecognize
     assert refused == 1
 
 
+@pytest.mark.parametrize("path", [PATH, TRANSLATIONS])
+async def test_where_no_files_are_taken_the_answer_says_so_and_not_to_try_later(path: str) -> None:
+    async with running(config=limited(max_files=0)) as server:
+        refused = await upload(server, path=path)
+        counted = await metric(server, 'streamer_refusals_total{reason="uploads_disabled"}')
+
+    assert (refused.status_code, error_of(refused)["code"], "retry-after" in refused.headers) == (
+        403,
+        "uploads_disabled",
+        False,
+    )
+    assert error_of(refused)["message"] == "this server takes no recordings: its http.max_files is 0"
+    assert counted == 1
+
+
 async def test_a_client_that_goes_takes_its_work_with_it(gated: GatedRecognizer) -> None:
     body = form(("file", sound_file()))
     async with running(recognizer=gated) as server:
