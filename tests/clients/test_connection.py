@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -322,18 +323,22 @@ async def test_after_done_the_close_code_says_how_the_connection_ended(end, code
     assert await Stream(Ended(), Encoding.PCM_S16LE, ready).close_code() == code
 
 
-async def test_a_refusal_is_told_with_its_status_and_in_its_own_words():
+@pytest.mark.parametrize(
+    ("status", "hint"), [(502, ""), (401, " (is the token right?)"), (403, " (is the token right?)")]
+)
+async def test_a_refusal_is_told_with_its_status_and_in_its_own_words(status, hint):
     async def never(socket: ServerConnection) -> None:
         pytest.fail("it was refused")
 
     def refuse(socket: ServerConnection, request: Any) -> Any:
-        return socket.respond(502, "nobody is behind this proxy")
+        return socket.respond(status, "nobody is behind this proxy")
 
     async with serve_websocket(never, "127.0.0.1", 0, process_request=refuse) as server:
-        with pytest.raises(Unreachable, match="answered 502: nobody is behind this proxy") as caught:
+        said = re.escape(f"answered {status}{hint}: nobody is behind this proxy")
+        with pytest.raises(Unreachable, match=said) as caught:
             async with connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"):
                 pass
-    assert caught.value.status == 502
+    assert caught.value.status == status
 
 
 async def test_a_connection_that_ends_without_done_is_lost():

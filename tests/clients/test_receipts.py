@@ -26,6 +26,12 @@ def test_whatever_is_told_again_every_commit_is_shown_once_and_in_order(returns)
     assert receipts.covered == round(29.5 * SAMPLE_RATE)
 
 
+def test_a_frame_that_a_text_ends_in_is_not_covered_and_is_sent_again():
+    receipts = Receipts(44_100)
+    receipts.take(messages.Commit(1, 1, "w1", 0.0, 16_001 / SAMPLE_RATE))  # 44,102.76 frames
+    assert receipts.covered == 44_102
+
+
 def test_another_session_counts_on_from_the_one_before():
     receipts = Receipts(8_000)
     receipts.take(messages.Commit(1, 1, "a", 1.0, 2.0))

@@ -32,6 +32,7 @@ from clients.resuming_stream import ResumingStream
 from clients.ring import Ring
 from model.types import SAMPLE_RATE, Samples
 from streamer.config import Config, JournalConfig, ServerConfig
+from streamer.core.audio import Encoding
 from streamer.protocols import messages
 from streamer.server import Server
 from tests.clients.proxy import Proxy, proxied
@@ -731,6 +732,40 @@ async def test_a_server_that_lets_nothing_be_resumed_is_lost_when_it_is_lost():
             shown.messages.clear()
             await converse(stream, shown, np.tile(SPEECH, 12))
     shown.check(" ".join([SAID] * 12))
+
+
+async def test_silence_longer_than_the_ring_is_taken_by_a_server_that_lets_nothing_be_resumed():
+    shown, silence = Shown(), np.zeros(100 * SAMPLE_RATE, np.float32)
+    config = ServerConfig(port=0, resume_s=0)
+    async with running(config) as server, proxied(server.port) as proxy, opened(proxy, shown) as stream:
+        await converse(stream, shown, silence)
+    assert [message.audio for message in shown.messages if isinstance(message, messages.Done)] == [100.0]
+
+
+async def test_who_waits_for_a_place_in_the_ring_hears_that_the_stream_has_ended():
+    lost = asyncio.Event()
+
+    class Deaf:
+        async def send(self, message: str | bytes) -> None:
+            await lost.wait()
+
+        async def recv(self) -> str | bytes:
+            await lost.wait()
+            raise ConnectionLost("gone")
+
+    def never(request: messages.Start) -> Any:
+        pytest.fail("there is no way back")
+
+    ready, options = messages.Ready("s", "m", SAMPLE_RATE), {"notice": print, "give_up_s": None, "attempt_s": 1.0}
+    stream = ResumingStream(messages.Start(), ready, live=False, **options)
+    running = asyncio.ensure_future(stream.run(Stream(Deaf(), Encoding.PCM_S16LE, ready), never))
+    sending = asyncio.ensure_future(stream.send_audio(np.zeros(100 * SAMPLE_RATE, np.float32)))
+    await until(lambda: not stream._outgoing.has_room)
+    lost.set()
+    async with asyncio.timeout(30):
+        with pytest.raises(ConnectionLost, match="the stream has ended"):
+            await sending
+        await running
 
 
 async def test_a_file_longer_than_the_ring_waits_for_the_server_and_loses_nothing():

@@ -122,6 +122,11 @@ def test_where_nothing_was_heard_the_language_is_the_one_that_was_asked_for(aske
     assert json.loads(answers.body(GrowingTranscript(), 1, wishes)[1])["language"] == told
 
 
+def test_of_seconds_those_that_were_begun_are_counted() -> None:
+    lengths = (0, 1, SAMPLE_RATE, SAMPLE_RATE + 1)
+    assert [answers.usage(length)["seconds"] for length in lengths] == [0, 1, 1, 2]
+
+
 def test_silence_is_an_empty_transcript_in_every_format():
     bodies = {kind: answers.body(GrowingTranscript(), 16_000, Wishes(Configure(), kind))[1] for kind in ResponseFormat}
 

@@ -254,7 +254,9 @@ async def test_a_token_is_asked_for_everywhere() -> None:
             wrong = await client.get("/v1/models", headers={"Authorization": "Bearer wrong"})
         async with browsing(server, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
             served = await client.post(PATH, files={"file": sound_file()})
+        counted = server.metrics.registry.get_sample_value("streamer_refusals_total", {"reason": "token"})
 
+    assert counted == len(refused) + 1
     for response in [*refused, wrong]:
         assert response.status_code == 401
         assert error_of(response)["code"] == "invalid_api_key"
@@ -480,6 +482,7 @@ async def test_a_server_that_must_end_says_so_to_those_who_wait(gated: GatedReco
 
     assert (response.status_code, error_of(response)["code"]) == (503, "shutting_down")
     assert response.headers["retry-after"] == "5"
+    assert server.metrics.registry.get_sample_value("streamer_files_ended_total", {"outcome": "cut"}) == 1
 
 
 async def test_what_became_of_files_is_counted() -> None:

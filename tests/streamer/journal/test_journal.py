@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from model.types import Word
 from streamer.config import ConfigError, Durability, JournalConfig
 from streamer.core.events import Commit, Final, Gap
-from streamer.journal.database import open_database
+from streamer.journal.database import move_aside, open_database
 from streamer.journal.inbox import Item
 from streamer.journal.journal import Journal, hashed
 from streamer.journal.records import LOST, Entry, Standing, Told, after, reach, retold
@@ -222,6 +222,16 @@ async def test_a_corrupt_journal_is_moved_aside_and_a_new_one_is_begun(path, dam
     assert "corrupt" in caplog.text
 
 
+def test_with_a_corrupt_journal_goes_its_log_and_no_other_is_written_over(tmp_path):
+    path, names = tmp_path / "journal.sqlite", ("", "-wal", "-shm")
+    for data in (b"first", b"second"):
+        for name in names:
+            path.with_name(path.name + name).write_bytes(data)
+        aside = move_aside(path)
+        assert [aside.with_name(aside.name + name).read_bytes() for name in names] == [data] * 3
+    assert len(list(tmp_path.iterdir())) == 6
+
+
 async def test_a_log_that_was_cut_short_costs_only_what_it_held(path):
     async with opened(path) as journal:
         for number in range(1, 50):
@@ -268,7 +278,9 @@ async def test_a_disk_that_refuses_costs_durability_and_nothing_else(path, compl
         trouble.append(sqlite3.OperationalError(complaint))
         assert await journal.note(note(2)) is False
         assert await journal.note(note(3)) is False
+        assert await journal.note(note(1, "other", text="what somebody else said")) is False
         assert journal.failing
+        assert texts(await journal.find("other")) == ["what somebody else said"]
         assert texts(await journal.find("s")) == ["w1", "w2", "w3"]
         trouble.clear()
         while journal.failing:
@@ -460,6 +472,20 @@ async def test_sessions_that_nobody_came_back_to_are_deleted_in_time(path):
         assert await journal.find("old") is None
         assert await journal.find("open") is not None, "it is open, whatever its age"
         assert await journal.find("young") is not None
+
+
+async def test_open_sessions_however_many_and_old_keep_no_other_from_being_deleted(path, monkeypatch):
+    monkeypatch.setattr("streamer.journal.housekeeping.SWEPT", 1)
+    now = [1000.0]
+    async with opened(path, retention_s=60, now=lambda: now[0]) as journal:
+        for session in ("open", "open too", "old"):
+            await journal.note(note(1, session))
+            now[0] += 1
+        journal.release("old")
+        now[0] += 61
+        await swept(journal)
+        assert await journal.find("old") is None
+        assert await journal.find("open") is not None
 
 
 def buried(path: Path, *notes: Note) -> list[bool]:

@@ -14,11 +14,12 @@ from model.types import Samples, Word
 from streamer.config import Config, ConfigError, LineConfig, ServerConfig
 from streamer.core import events
 from streamer.core.commands import Audio, Configure, Stop
+from streamer.network import door
 from streamer.network.ports import Ports
 from streamer.protocols.line import LineCodec
 from streamer.server import Server
 from tests.fakes import speak
-from tests.streamer.harness import RippleRecognizer, metric, running, s16, sentence
+from tests.streamer.harness import RippleRecognizer, metric, running, s16, sentence, until
 from tests.streamer.protocols.stage import HOUSE
 
 ENABLED = Config(line=LineConfig(enabled=True, port=0))
@@ -55,6 +56,15 @@ def test_the_language_is_the_daemons_choice_and_the_end_of_bytes_is_the_end() ->
 
     assert codec.opening() == Configure(language="de", partials=False)
     assert list(codec.decode(b"")) == [Stop()]
+
+
+async def test_who_is_connected_speaks_and_is_no_handshake_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "origin_of", lambda _: "192.0.2.7")
+    async with running(ServerConfig(port=0, max_handshakes_per_address=1), config=ENABLED) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.ports.line)
+        await until(lambda: server.metrics.registry.get_sample_value("streamer_sessions") == 1)
+        assert len(await lines_of(server, speak([1]))) == 1
+        writer.close()
 
 
 async def lines_of(server: Server, audio: Samples) -> list[str]:

@@ -20,8 +20,10 @@ from streamer.core.events import (
     Warned,
 )
 from streamer.watching.broadcast import LOG_ENTRIES, Broadcast
+from streamer.watching.feed import Feed
 from streamer.watching.messages import WATCHING_BYTES, opening, whole
 from streamer.watching.roll import Roll
+from streamer.watching.styles import STYLES
 from streamer.watching.viewer import LostPlaceError, Viewer
 
 
@@ -171,6 +173,24 @@ async def test_a_final_completes_the_cue_and_names_the_language():
     assert said.language == "fi"
     said.publish(Final(2, "", 2 * SAMPLE_RATE, 3 * SAMPLE_RATE, ""))
     assert said.language == "fi", "an utterance that was not understood takes nothing back"
+
+    said.publish(Final(3, " ord", 4 * SAMPLE_RATE, 5 * SAMPLE_RATE, "sv"))
+    assert said.language == "sv", "it is the one that was heard last"
+
+
+@pytest.mark.parametrize("style", list(STYLES))
+async def test_a_client_of_events_that_claims_to_have_more_than_there_is_is_told_what_comes(style):
+    said = broadcast()
+    said.publish(commit(1))
+    said.finish_cue()
+    feed = Feed(said, STYLES[style], seen=99)
+    assert (feed.is_complete, list(feed.news())) == (True, [])
+
+    said.publish(commit(2, " next", utterance=2))
+    said.finish_cue()
+    assert not feed.is_complete
+    assert [event.splitlines()[0] for event in feed.news()] == [b"id: 2"]
+    assert feed.is_complete
 
 
 async def test_an_utterance_that_was_withdrawn_shares_no_cue_with_the_next():

@@ -141,10 +141,11 @@ async def test_where_a_token_is_set_a_viewer_needs_it_in_a_header_or_as_a_subpro
                 async with watching(server, session, **options):
                     pass
             assert refusal.value.response.status_code == 401
-        status, _ = await get(server, f"/v1/sessions/{session}.json")
+        status, body = await get(server, f"/v1/sessions/{session}.json")
         in_the_url, _ = await get(server, f"/v1/sessions/{session}.json?token={TOKEN}")
 
     assert (status, in_the_url) == (401, 401)
+    assert json.loads(body)["error"]["code"] == "invalid_api_key"
 
 
 async def test_a_page_of_another_site_may_not_watch():
@@ -164,12 +165,14 @@ async def test_a_viewer_for_whom_there_is_no_place_is_told_so_and_can_come_when_
             async with watching(server, session) as second:
                 heard = await listen(second)
             status, body = await get(server, f"/v1/sessions/{session}.json")
+            refused = await metric(server, 'streamer_refusals_total{reason="viewers"}')
         await until(lambda: server.audience.find(session).viewers == 0)
         async with watching(server, session) as third:
             first = json.loads(await third.recv())
 
     assert heard.messages[0]["code"] == "busy"
     assert heard.code == 1013
+    assert refused == 2
     assert status == 429
     assert json.loads(body)["error"]["code"] == "busy"
     assert first["type"] == "watching"

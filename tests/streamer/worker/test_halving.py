@@ -46,6 +46,17 @@ def test_after_a_batch_was_halved_the_next_ones_are_small_at_once_and_grow_again
     assert recognizer.batches[-2:] == [4, 4]
 
 
+def test_what_went_well_before_a_batch_was_halved_does_not_bring_larger_ones_back_sooner():
+    recognizer = Cramped(2)
+    halving = Halving(recognizer)
+    for _ in range(BATCHES_UNTIL_MORE - 1):
+        halving.transcribe([request()])
+    recognizer.batches.clear()
+
+    halving.transcribe([request()] * 4)
+    assert recognizer.batches == [4, 2, 2]
+
+
 def test_a_single_row_that_does_not_fit_is_an_error():
     with pytest.raises(OutOfMemoryError):
         Halving(Cramped(0)).transcribe([request()] * 4)
