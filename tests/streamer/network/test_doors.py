@@ -12,7 +12,7 @@ from streamer.commands.outcome import Exit, expected
 from streamer.config import Config, ConfigError, LineConfig, ServerConfig, WyomingConfig
 from streamer.network import doors
 from streamer.network.doors import LINE, WYOMING, Doors
-from streamer.network.listening import AddressError, open_sockets
+from streamer.network.listening import AddressError, bind, open_sockets
 from streamer.network.ports import Ports
 from streamer.server import Server
 from tests.fakes import LevelRecognizer, LevelVad
@@ -104,3 +104,18 @@ async def test_a_port_beside_that_another_listens_on_by_now_is_an_error_that_nam
         f"cannot listen on 127.0.0.1 port {port}: Address already in use",
         Exit.UNAVAILABLE,
     )
+
+
+def test_all_interfaces_of_both_families_are_listened_on_at_one_port() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+    opened = bind([(socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")], ServerConfig(port=0))
+    for each in opened:
+        each.listen()
+    ports = {each.getsockname()[1] for each in opened}
+    for each in opened:
+        each.close()
+
+    assert len(ports) == 1
