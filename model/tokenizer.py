@@ -26,6 +26,11 @@ from model.types import Task
 from model.vocabulary import TIMESTAMPS, token_bytes
 
 END = "<|endoftext|>"
+SAVED = (
+    "add_prefix_space", "clean_up_tokenization_spaces", "language", "model_input_names", "model_max_length",
+    "padding_side", "predict_timestamps", "split_special_tokens", "task", "truncation_side",
+)  # fmt: skip
+"""Attributes that `tokenizer_config.json` tells of."""
 
 
 class WhisperTokenizer(TextEncoder, TextDecoder):
@@ -233,16 +238,8 @@ class WhisperTokenizer(TextEncoder, TextDecoder):
             **self.other_settings,
             **self.special_tokens_map,
             **extra,
-            "add_prefix_space": self.add_prefix_space,
-            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
-            "language": self.language,
-            "model_max_length": self.model_max_length,
-            "padding_side": self.padding_side,
-            "predict_timestamps": self.predict_timestamps,
-            "split_special_tokens": self.split_special_tokens,
-            "task": self.task,
+            **{name: getattr(self, name) for name in SAVED},
             "tokenizer_class": "WhisperTokenizer",
-            "truncation_side": self.truncation_side,
         }
 
 

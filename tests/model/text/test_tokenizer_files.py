@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import transformers
+from tokenizers import AddedToken
 
 from model.config import ModelError
 from model.tokenizer import WhisperTokenizer
@@ -58,6 +59,49 @@ def test_what_we_save_the_reference_reads(tmp_path):
     assert (reference.pad_token, reference.model_max_length, reference.language) == ("!", 77, "german")
     assert reference.encode("ein Zwölfboxkämpfer") == ours.encode("ein Zwölfboxkämpfer")
     assert reference.normalize("theatre") == "theater"
+
+
+SETTINGS = [
+    {"split_special_tokens": True}, {"model_input_names": ["input_ids"]}, {"clean_up_tokenization_spaces": True},
+    {"padding_side": "left", "truncation_side": "left"}, {"predict_timestamps": True}, {"add_prefix_space": True},
+    {"extra_special_tokens": ["one"]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_a_setting_acts_as_in_the_reference_and_is_saved(tmp_path, settings):
+    write_vocabulary(tmp_path / "from", layout="unified")
+    ours, reference = (
+        kind.from_pretrained(tmp_path / "from", **settings)
+        for kind in (WhisperTokenizer, transformers.WhisperTokenizer)
+    )
+    ours.save_pretrained(tmp_path / "to")
+    texts = ["one <|en|> two , three", "four"]
+    expected = [
+        dict(reference(texts, padding=True, truncation=True, max_length=9)), reference.encode(texts[0]),
+        reference.decode(reference.encode(texts[0]), skip_special_tokens=True),
+    ]  # fmt: skip
+
+    saved = [kind.from_pretrained(tmp_path / "to") for kind in (WhisperTokenizer, transformers.WhisperTokenizer)]
+    for each in (ours, ours, *saved):
+        batch = each(texts, padding=True, truncation=True, max_length=9)
+        ids = each.encode(texts[0])
+        assert [dict(batch), ids, each.decode(ids, skip_special_tokens=True)] == expected
+
+
+def test_spaces_around_an_added_token_are_taken_as_it_says(tmp_path):
+    write_vocabulary(tmp_path / "from", layout="unified")
+    ours = WhisperTokenizer.from_pretrained(tmp_path / "from")
+    ours.add_tokens([AddedToken("<l>", lstrip=True), AddedToken("<r>", rstrip=True)])
+    ours.save_pretrained(tmp_path / "to")
+
+    again, reference = (
+        kind.from_pretrained(tmp_path / "to") for kind in (WhisperTokenizer, transformers.WhisperTokenizer)
+    )
+
+    text = "a <l> b <r> c"
+    assert again.encode(text) == reference.encode(text) == ours.encode(text)
+    assert again.decode(ours.encode(text)) != text
 
 
 def test_what_the_reference_saves_we_read(tmp_path):
@@ -114,6 +158,16 @@ def test_one_file_is_enough(tmp_path):
 
     assert WhisperTokenizer.from_pretrained(path).encode("some text") == whole.encode("some text")
     assert WhisperTokenizer(tokenizer_file=path).encode("some text") == whole.encode("some text")
+
+
+def test_a_merge_of_a_hash_is_no_header(tmp_path):
+    vocabulary, merges = {"#": 0, "##": 1, "####": 2}, "#version: 0.2\n# #\n## ##\n"
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    (tmp_path / "merges.txt").write_text(merges)
+
+    ours = WhisperTokenizer.from_pretrained(tmp_path)
+
+    assert ours.encode("####", add_special_tokens=False) == [2]
 
 
 def test_an_english_only_vocabulary_is_read(tmp_path):
