@@ -107,6 +107,8 @@ def test_configurations_are_equal_that_ask_for_the_same():
         ({"num_beams": 0}, "num_beams must be at least 1, got 0"),
         ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
         ({"max_length": -3}, "max_length must be at least 1, got -3"),
+        ({"min_length": -1}, "min_length must be at least 0, got -1"),
+        ({"top_k": -1}, "top_k must be at least 0, got -1"),
         ({"min_new_tokens": -1}, "min_new_tokens must be at least 0, got -1"),
         ({"num_return_sequences": 2}, "num_return_sequences must be 1 for greedy decoding"),
         ({"num_return_sequences": 3, "num_beams": 2}, "num_return_sequences must be at most num_beams, 2, got 3"),

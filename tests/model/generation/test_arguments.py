@@ -16,9 +16,13 @@ REFUSED = {
     "an unknown language": ({}, sound(1.0), {"language": "klingon"}, "Unsupported language: klingon"),
     "a language it lacks": ({}, sound(1.0), {"language": "czech"}, r"no language <\|cs\|>"),
     "too few languages": ({}, sound(1.0, 1.0), {"language": ["en"]}, "2, got 1"),
+    "too many languages": ({}, sound(1.0, 1.0), {"language": ["en", "de", "fr"]}, "2, got 3"),
     "no language in a list": ({}, sound(1.0, 1.0), {"language": ["en", None]}, "a name for each"),
     "an unknown task": ({}, sound(1.0), {"task": "sing"}, "translate"),
     "language of an English network": ({"is_multilingual": False}, sound(1.0), {"language": "en"}, "English-only"),
+    "language of a network said to be English": (
+        {}, sound(1.0), {"is_multilingual": False, "language": "en"}, "English-only",
+    ),
     "task of an English network": ({"is_multilingual": False}, sound(1.0), {"task": "transcribe"}, "English-only"),
     "language of an older one": (OUTDATED, sound(1.0), {"language": "en"}, "lang_to_id"),
     "task of an older one": (OUTDATED, sound(1.0), {"task": "translate"}, "task_to_id"),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from model.causal import WhisperForCausalLM
 from model.config import WhisperConfig
 from model.generation.assisted import judge
 from model.generation.drafts import Draft
+from model.generation.processors import WhisperNoSpeechDetection
 from model.generation.search import search
 from model.generation_config import GenerationConfig
 from model.whisper import WhisperForConditionalGeneration
@@ -168,6 +170,33 @@ def test_outputs_are_those_of_a_search_alone(good):
         for layers, expected in zip(one[name], other[name], strict=True):
             for layer, wanted in zip(layers, expected, strict=True):
                 torch.testing.assert_close(layer, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_the_probability_of_silence_is_read_before_anything_is_drafted():
+    network, _ = twins(1)
+    outputs, config = encoded(network, audio(1, 1)), GenerationConfig(max_new_tokens=6, **TOKENS)
+    found = []
+    for drafting in ({}, {"assistant_model": assistants()[0]}):
+        detection = WhisperNoSpeechDetection(no_speech_token=30, begin_index=2)
+        search(network, prompt(1), outputs, config, processors=[detection], **drafting)
+        found.append(float(detection.no_speech_prob[0]))
+
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
+def test_a_streamer_gets_the_prompt_and_every_token_once():
+    network, _ = twins(1)
+    got = []
+    streamer = SimpleNamespace(put=got.append, end=lambda: got.append(None))
+
+    text = search(
+        network, prompt(1), encoded(network, audio(1, 1)), GenerationConfig(max_new_tokens=12, **TOKENS),
+        assistant_model=assistants()[0], streamer=streamer,
+    )  # fmt: skip
+
+    assert got[0].tolist() == prompt(1).tolist()
+    assert torch.cat(got[:-1], dim=1).tolist() == text.tolist()
+    assert got[-1] is None
 
 
 def test_a_criterion_ends_the_text_within_a_draft():

@@ -68,10 +68,11 @@ def test_what_is_not_good_enough_is_drawn_as_the_reference_draws(options, temper
     )  # fmt: skip
 
 
-def test_what_was_drawn_at_a_high_temperature_leads_nothing():
+@pytest.mark.parametrize("high", [0.5, 0.8])
+def test_what_was_drawn_at_a_high_temperature_leads_nothing(high):
     both(
         networks(1), sound(3.3), seed=3, return_timestamps=True, return_segments=True, language="en",
-        condition_on_prev_tokens=True, logprob_threshold=-1.15, temperature=(0.0, 0.8),
+        condition_on_prev_tokens=True, logprob_threshold=-1.15, temperature=(0.0, high),
     )  # fmt: skip
 
 
@@ -185,6 +186,7 @@ def test_a_cache_that_the_caller_brings_is_of_the_first_window():
     assert ours.generate(sound(2.7), past_key_values=read.past_key_values, **said).tolist() == expected.tolist()
 
 
-def test_padding_is_the_configuration_s():
-    ours, theirs = networks(0, pad_token_id=EOT + 8)
+@pytest.mark.parametrize("pad", [0, EOT + 8])
+def test_padding_is_the_configuration_s(pad):
+    ours, theirs = networks(0, pad_token_id=pad)
     both((ours, theirs), sound(*LENGTHS), attention_mask=mask(*LENGTHS), return_timestamps=True, language="en")

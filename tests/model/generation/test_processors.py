@@ -32,7 +32,11 @@ SAME = {
     "RepetitionPenaltyLogitsProcessor": [(1.7,), (0.6,)],
     "NoRepeatNGramLogitsProcessor": [(1,), (2,), (3,), (11,)],
     "NoBadWordsLogitsProcessor": [([[7], [1, 2], [2, 3, 4], [EOS]], EOS), ([[5, 5]], None)],
-    "SequenceBiasLogitsProcessor": [({(3,): 1.5, (1, 2): -2.0, (0, 1, 2): 4.0},), ([[[3, 4], 2.5], [[6], -1.0]],)],
+    "SequenceBiasLogitsProcessor": [
+        ({(3,): 1.5, (1, 2): -2.0, (0, 1, 2): 4.0},),
+        ({(3,): 1.5} | {(i, 3): 0.5 + i for i in range(6)},),
+        ([[[3, 4], 2.5], [[6], -1.0]],),
+    ],
     "PrefixConstrainedLogitsProcessor": [(allowed, 1), (allowed, 2)],
     "ForcedBOSTokenLogitsProcessor": [(7,)],
     "ForcedEOSTokenLogitsProcessor": [(10, EOS), (10, [EOS, 3]), (9, EOS)],
@@ -92,6 +96,24 @@ def test_a_prompt_of_one_token_is_no_special_case(name):
     assert torch.equal(ours(name)(2)(ids, given), getattr(reference, name)(2)(ids, given.clone()))
 
 
+def test_a_sequence_as_long_as_the_text_may_be_is_not_completed_by_the_first_token():
+    ids, given, bias = torch.full((2, 1), 2), scores(0, rows=2), {(2, 5): 4.0}
+
+    found = constraints.SequenceBiasLogitsProcessor(bias)(ids, given)
+
+    assert torch.equal(found, reference.SequenceBiasLogitsProcessor(bias)(ids, given.clone()))
+
+
+@pytest.mark.parametrize("token", [VOCABULARY, VOCABULARY + 9])
+def test_sequences_with_tokens_that_the_vocabulary_lacks_are_refused(token):
+    for constraint in (
+        constraints.SequenceBiasLogitsProcessor({(1, token): 1.0}),
+        constraints.NoBadWordsLogitsProcessor([[token]]),
+    ):
+        with pytest.raises(ValueError, match=f"must have tokens below {VOCABULARY}, got {token}"):
+            constraint(histories(0), scores(0))
+
+
 def transcript(source):
     """Anything a decoder may have written so far, and some things it may not."""
     count = source.randrange(9)
@@ -118,6 +140,15 @@ def test_timestamp_rules_equal_the_reference_s_on_random_histories(seed, weigh, 
         tested.set_begin_index(other)
         expected.set_begin_index(other)
         assert torch.equal(tested(ids, given), expected(ids, given.clone()))
+
+
+def test_timestamp_rules_take_the_beginning_of_text_for_its_end_where_no_end_is_named():
+    config = SimpleNamespace(no_timestamps_token_id=NO_TIMESTAMPS, eos_token_id=None, bos_token_id=EOS)
+    ids, given = torch.tensor([[41, 42, 43, BEGIN + 3, 5, BEGIN + 9]]), scores(1, rows=1)
+
+    found = processors.WhisperTimeStampLogitsProcessor(config, 3)(ids, given)
+
+    assert torch.equal(found, reference.WhisperTimeStampLogitsProcessor(config, 3)(ids, given.clone()))
 
 
 def test_text_before_the_start_says_nothing_about_timestamps():

@@ -7,7 +7,7 @@ from transformers.generation import logits_process, stopping_criteria
 
 from model.generation.processors import WhisperNoSpeechDetection
 from model.generation.search import search
-from model.generation.stopping import MaxTimeCriteria
+from model.generation.stopping import MaxTimeCriteria, StopStringCriteria
 from model.generation_config import GenerationConfig
 from tests.model.generation.twins import EOS, PAD, audio, both, encoded, prompt, twins
 
@@ -47,6 +47,7 @@ def test_padding_is_the_end_of_text_if_there_is_no_other():
         {"top_k": 0}, {"top_k": 3}, {"temperature": 0.5}, {"temperature": 1.7, "top_p": 0.8}, {"min_p": 0.1},
         {"typical_p": 0.7}, {"epsilon_cutoff": 0.01}, {"eta_cutoff": 0.02}, {"top_h": 0.5},
         {"num_return_sequences": 3}, {"repetition_penalty": 1.5, "renormalize_logits": True},
+        {"remove_invalid_values": True, "sequence_bias": {(16,): float("inf")}},
     ],
 )  # fmt: skip
 def test_a_seed_draws_the_reference_s_tokens(settings):
@@ -87,6 +88,22 @@ def test_a_seed_draws_the_reference_s_beams(seed):
 
     assert found.sequences.tolist() == expected.sequences.tolist()
     torch.testing.assert_close(found.sequences_scores, expected.sequences_scores)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_of_beams_that_are_drawn_enough_is_kept_to_go_on_if_every_end_is_drawn(seed):
+    settings = {**BEAMS, "do_sample": True, "top_k": 1, "eos_token_id": list(range(30)), "num_return_sequences": 3}
+
+    found, expected = both(settings, seed=seed, draw=2)
+
+    assert found.sequences.tolist() == expected.sequences.tolist()
+
+
+def test_beams_need_no_end_of_text():
+    ours, _ = twins(0)
+    endless = GenerationConfig(num_beams=3, max_new_tokens=6)
+
+    assert search(ours, prompt(2), encoded(ours, audio(2)), endless).shape == (2, 9)
 
 
 OUTPUTS = {
@@ -141,6 +158,41 @@ def test_constraints_act_as_in_the_reference(settings, mode):
     found, expected = both({"max_new_tokens": 16, **settings, **mode}, seed=1)
 
     assert found.tolist() == expected.tolist()
+
+
+def test_a_forced_first_token_is_not_the_first_that_is_chosen():
+    settings = {"forced_bos_token_id": 7, "begin_suppress_tokens": list(range(30)), "max_new_tokens": 8}
+
+    found, expected = both(settings, seed=1, ids=prompt(3)[:, :1])
+
+    assert found.tolist() == expected.tolist()
+    assert {(row[1], row[2] >= 30) for row in found.tolist()} == {(7, True)}
+
+
+NOTHING = [
+    {"num_beam_groups": 1, "diversity_penalty": 0.0, "guidance_scale": 1.0, "penalty_alpha": 0.0},
+    {"token_healing": False, "low_memory": False, "cache_implementation": "dynamic_full"},
+    {"cache_implementation": "hybrid"}, {"cache_implementation": "sliding_window"},
+]  # fmt: skip
+"""What older files say where they ask for nothing."""
+
+
+@pytest.mark.parametrize("fields", NOTHING, ids=str)
+def test_a_field_that_asks_for_nothing_is_taken(fields):
+    ours, _ = twins(1)
+    outputs, settings = encoded(ours, audio(2, 1)), {"max_new_tokens": 4, "eos_token_id": EOS, "pad_token_id": PAD}
+    plain = search(ours, prompt(2), outputs, GenerationConfig(**settings))
+
+    assert search(ours, prompt(2), outputs, GenerationConfig(**settings, **fields)).tolist() == plain.tolist()
+
+
+def test_a_search_leaves_the_configuration_as_it_is():
+    ours, _ = twins(1)
+    config = GenerationConfig(eos_token_id=EOS, min_new_tokens=2)
+    before = config.to_dict()
+    search(ours, prompt(1), encoded(ours, audio(1, 1)), config)
+
+    assert config.to_dict() == before
 
 
 @pytest.mark.parametrize("mode", [{}, {"num_beams": 2}])
@@ -275,6 +327,15 @@ def test_texts_end_a_row():
     assert stop in letters.decode(found[0].tolist())
     assert stop not in letters.decode(found[0, :-1].tolist())
     assert text.startswith(letters.decode(found[0, 3:].tolist()))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "ends"), [([0, 1], True), ([1, 0], False), ([0, 1, 2], True), ([3, 1, 2], False)], ids=str
+)
+def test_only_a_text_that_the_newest_token_completes_ends_a_row(tokens, ends):
+    criterion = StopStringCriteria(Letters(), ["bb", "aabbcc"])
+
+    assert criterion(torch.tensor([tokens]), None).tolist() == [ends]
 
 
 @pytest.mark.parametrize(
