@@ -1,5 +1,7 @@
 """The feature extractor against the reference's."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -214,6 +216,20 @@ def test_every_way_of_padding_equals_the_reference(mels, padding, max_length, mu
     assert batch.attention_mask.shape[1] == batch.input_features.shape[2]
 
 
+def test_an_extractor_of_other_sizes_equals_the_reference():
+    sizes = {"feature_size": 40, "sampling_rate": 22_050, "hop_length": 200, "n_fft": 512, "chunk_length": 2}
+    rows = [recording(0.7, 1), recording(1.3, 2)]
+    options = {"sampling_rate": 22_050, "return_attention_mask": True, "return_tensors": "np"}
+    reference, ours = transformers.WhisperFeatureExtractor(**sizes), WhisperFeatureExtractor(**sizes)
+    expected = reference(rows, **options)
+
+    batch = ours(rows, **options)
+
+    assert ours.to_dict() == reference.to_dict()
+    np.testing.assert_allclose(batch.input_features, expected.input_features, rtol=0, atol=5e-5)
+    np.testing.assert_array_equal(batch.attention_mask, expected.attention_mask)
+
+
 def test_padding_on_the_left_equals_the_reference():
     rows = [recording(0.7, 1), recording(1.0, 2)]
     options = {"sampling_rate": 16000, "return_attention_mask": True, "return_tensors": "np"}
@@ -290,6 +306,28 @@ def test_padding_what_a_data_set_gives_back_equals_the_reference(options, kind):
         for name, value in expected.items():
             assert (type(batch[name]), batch[name].dtype) == (type(value), value.dtype)
             np.testing.assert_array_equal(batch[name], value)
+
+
+def test_masks_are_padded_with_zeros_whatever_rows_are_padded_with():
+    rows = [{"input_features": np.ones((n, 3), np.float32), "attention_mask": np.ones(n, np.int32)} for n in (4, 7)]
+    expected = transformers.WhisperFeatureExtractor(padding_value=2.0, return_attention_mask=True).pad(rows)
+
+    batch = WhisperFeatureExtractor(padding_value=2.0, return_attention_mask=True).pad(rows)
+
+    np.testing.assert_array_equal(batch.input_features, expected.input_features)
+    np.testing.assert_array_equal(batch.attention_mask, expected.attention_mask)
+
+
+def test_a_processors_file_goes_before_the_extractors_own(tmp_path):
+    transformers.WhisperFeatureExtractor(feature_size=80).save_pretrained(tmp_path)
+    values = transformers.WhisperFeatureExtractor(feature_size=128).to_dict()
+    (tmp_path / "processor_config.json").write_text(json.dumps({"feature_extractor": values}))
+
+    ours, reference = (
+        kind.from_pretrained(tmp_path) for kind in (WhisperFeatureExtractor, transformers.WhisperFeatureExtractor)
+    )
+
+    assert ours.feature_size == reference.feature_size == 128
 
 
 def test_a_missing_sampling_rate_is_warned_of(caplog):

@@ -78,6 +78,21 @@ def test_what_is_not_audio_or_text_of_its_own_goes_to_the_tokenizer(pair):
     assert ours.get_decoder_prompt_ids(**arguments) == reference.get_decoder_prompt_ids(**arguments)
 
 
+def test_options_of_what_goes_to_the_tokenizer_go_with_it(pair):
+    ours, reference = pair
+    tokens = reference.tokenizer.encode(" hello <|1.00|>")
+    for options in ({"skip_special_tokens": True}, {"basic_normalize": True}, {"normalize": True}):
+        assert ours.batch_decode([tokens], **options) == reference.batch_decode([tokens], **options)
+    assert ours.batch_decode([tokens], True) == reference.batch_decode([tokens], True)
+    prompt = ours.get_prompt_ids("x y", return_tensors="pt")
+    assert prompt.equal(reference.get_prompt_ids("x y", return_tensors="pt"))
+    before = ours.tokenizer.predict_timestamps
+    for no_timestamps in (False, True):
+        arguments = {"task": "translate", "language": "de", "no_timestamps": no_timestamps}
+        assert ours.get_decoder_prompt_ids(**arguments) == reference.get_decoder_prompt_ids(**arguments)
+    assert ours.tokenizer.predict_timestamps is before  # the pair is of other tests too
+
+
 def test_what_we_save_the_reference_reads_and_the_same_files(pair, tmp_path):
     ours = pair[0]
     paths = ours.save_pretrained(tmp_path / "ours")

@@ -96,6 +96,26 @@ def test_special_tokens_may_be_set(small):
         ours.pad_token = 3
 
 
+def test_special_tokens_may_be_added_to_those_there_are_and_left_out_of_a_list(small):
+    for tokenizer in small:
+        tokenizer.add_special_tokens({"additional_special_tokens": ["<a>"]}, replace_extra_special_tokens=False)
+    ours, reference = small
+    ids = [5, *ours.encode("b <a>"), 6]
+
+    assert ours.all_special_ids == reference.all_special_ids
+    for skip in (False, True):
+        tokens = ours.convert_ids_to_tokens(ids, skip_special_tokens=skip)
+        assert tokens == reference.convert_ids_to_tokens(ids, skip_special_tokens=skip)
+
+
+def test_words_of_a_token_that_came_later_are_found(folder):
+    ours = WhisperTokenizer.from_pretrained(folder)
+    ours.split_words(ours.encode("one"))
+    ours.add_tokens("Zwölfboxkämpfer")
+
+    assert [word for word, _ in ours.split_words(ours.encode("Zwölfboxkämpfer"))][-2] == "Zwölfboxkämpfer"
+
+
 def test_prefixes_equal_the_reference(small):
     ours, reference = small
     languages = (None, "en", "german", "Haitian Creole", "MANDARIN", "yue", "haw")
@@ -154,9 +174,13 @@ def test_prompts_equal_the_reference(full, text):
     assert ours.get_prompt_ids(text, return_tensors=None) == tensor.tolist()
 
 
-def test_a_prompt_with_a_special_token_is_refused(full):
-    with pytest.raises(ValueError, match=r"has the special token <\|de\|>"):
-        full[0].get_prompt_ids("a <|de|> b")
+@pytest.mark.parametrize("name", ["de", "endoftext", "notimestamps"])
+def test_a_prompt_with_a_special_token_is_refused(full, name):
+    ours, reference = full
+    with pytest.raises(ValueError, match=rf"has the special token <\|{name}\|>"):
+        ours.get_prompt_ids(f"a <|{name}|> b")
+    with pytest.raises(ValueError):
+        reference.get_prompt_ids(f"a <|{name}|> b")
 
 
 def test_a_mask_of_tokens_that_have_their_special_ones_takes_no_second_text(full):

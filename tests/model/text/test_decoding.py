@@ -26,6 +26,7 @@ OPTIONS = [
     {"output_offsets": True, "decode_with_timestamps": True},
     {"normalize": True},
     {"basic_normalize": True},
+    {"basic_normalize": True, "normalize": True},
     {"basic_normalize": True, "remove_diacritics": True, "skip_special_tokens": True},
 ]
 
@@ -109,6 +110,12 @@ def test_batches_of_any_kind_give_the_references_texts(full, wrap):
         assert ours.batch_decode(wrap(rows), **options) == expected
         assert ours.decode(wrap(rows), **options) == expected
     assert ours.batch_decode(wrap(rows)[1]) == reference.batch_decode(rows[1])
+
+
+def test_of_a_prompt_without_a_transcript_nothing_is_left(full):
+    ours, reference = full
+    for tokens in ([50361, 400, 500], [50361]):
+        assert ours.decode(tokens, skip_special_tokens=True) == reference.decode(tokens, skip_special_tokens=True) == ""
 
 
 def test_a_batch_has_timestamps_and_offsets_too(full):

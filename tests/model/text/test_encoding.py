@@ -19,6 +19,7 @@ CALLS = [
     (BATCH, {"padding": "max_length", "max_length": 12}),
     (BATCH, {"padding": "max_length", "max_length": 12, "truncation": True, "return_tensors": "pt"}),
     (BATCH, {"padding": "max_length", "truncation": True}),
+    (BATCH[:1], {"padding": "max_length"}),
     (BATCH, {"padding": True, "pad_to_multiple_of": 8, "return_tensors": "np"}),
     (BATCH, {"max_length": 6}),
     (BATCH, {"max_length": 6, "truncation": False}),
@@ -30,12 +31,15 @@ CALLS = [
     (BATCH, {"text_pair": ["a", "b", "c", "d"]}),
     (BATCH, {"text_pair": ["a b", "b c", "", "d e"], "truncation": "only_first", "max_length": 8}),
     (BATCH, {"text_target": ["x", "y z", "", "w"], "max_target_length": 5}),
+    (BATCH, {"text_target": ["x", "y z", "", "w"], "max_length": 5}),
     (BATCH, {"return_tensors": "np"}),
     ("single text", {}),
     ("single text", {"return_tensors": "pt"}),
     ("single text", {"padding": "max_length", "max_length": 10}),
     ("", {"return_tensors": "np", "add_special_tokens": False}),
     ("a", {"text_pair": "b"}),
+    ("a", {"text_pair": ""}),
+    ("cut in some pieces", {"truncation": True, "max_length": 9, "return_overflowing_tokens": True}),
     (["two", "words"], {"is_split_into_words": True}),
     ([["two", "words"], ["one"]], {"is_split_into_words": True, "padding": True}),
     (None, {"text_target": "only labels"}),
@@ -124,6 +128,13 @@ def test_padding_tensors_and_a_single_row(pair):
     assert plain(ours.pad(single, padding="max_length", max_length=4)) == plain(expected)
     with pytest.raises(ValueError, match="rows to pad must have input_ids, got labels"):
         ours.pad([{"labels": [1]}])
+
+
+def test_a_mask_that_rows_bring_stays(pair):
+    rows = [{"input_ids": [5, 6, 7], "attention_mask": [0, 1, 1]}, {"input_ids": [5], "attention_mask": [1]}]
+    ours, reference = (tokenizer.pad([dict(row) for row in rows]) for tokenizer in pair)
+
+    assert plain(ours) == plain(reference)
 
 
 def test_a_batch_knows_its_tokens(pair):
