@@ -64,6 +64,22 @@ def plot_bars(values: dict[str, float], title: str, path: Path) -> None:
     plt.close(figure)
 
 
+def plot_mishaps(counts: dict[str, tuple[float, float]], path: Path) -> None:
+    """Draw words lost and words doubled an hour, two bars for each name."""
+    figure, axes = plt.subplots(figsize=(7, 0.8 + 0.6 * len(counts)), layout="constrained")
+    for shift, label, which in ((-0.2, "lost", 0), (0.2, "doubled", 1)):
+        values = [pair[which] for pair in counts.values()]
+        bars = axes.barh([place + shift for place in range(len(counts))], values, height=0.35, label=label)
+        axes.bar_label(bars, fmt="%.1f", padding=3)
+    axes.set_yticks(range(len(counts)), list(counts))
+    axes.invert_yaxis()
+    axes.set(xlabel="words an hour")
+    axes.set_xlim(0, max(1.0, 1.2 * max((max(pair) for pair in counts.values()), default=0.0)))
+    axes.legend()
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
 def plot_tradeoff(points: dict[str, tuple[float, Interval]], path: Path) -> None:
     """Draw delay against error rate, one point for each system, with the interval of the error rate."""
     figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")

@@ -34,7 +34,7 @@ class SessionConfig:
     """The decoder's attention to a word that is sure at first sight ends this long before the audio, at least."""
     attention_probability: float = 0.95
     """Probability of a word that is sure at first sight, at least."""
-    trim_after_ms: int = 12_000
+    trim_after_ms: int = 8_000
     """Window length beyond which committed audio is trimmed."""
     left_context_ms: int = 4_000
     """Committed audio kept in the window when trimming."""

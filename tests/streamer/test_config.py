@@ -280,7 +280,7 @@ def test_an_environment_variable_that_is_no_setting_is_pointed_out(settings, cap
             r"max_message_bytes must be in \[4096, 67108864\], got 67108865$",
         ),
         (lambda: ServerConfig(open_timeout_s=3600.0001), r"open_timeout_s must be in \[0.05, 3600\], got 3600.0001$"),
-        (lambda: SessionConfig(left_context_ms=6001), r"left_context_ms must be in \[0, 6000\], got 6001$"),
+        (lambda: SessionConfig(left_context_ms=4001), r"left_context_ms must be in \[0, 4000\], got 4001$"),
         (lambda: ServerConfig(max_sessions=10**400), r"max_sessions must be in \[1, 100000\], got 10+$"),
     ],
 )

@@ -70,7 +70,7 @@ def test_a_segment_that_another_follows_is_closed_however_near_the_end_of_the_au
 
 
 def test_a_segment_that_was_left_open_goes_on_and_those_around_it_stay_as_they_are():
-    utterance = Utterance(1, 0, SessionConfig(), First(9))
+    utterance = Utterance(1, 0, SessionConfig(trim_after_ms=12_000), First(9))
     a, b, c, d, e, f = (word(f" {n}", n + 0.1, n + 0.9) for n in range(6))
     utterance.receive(heard(2.0, segment(1.0, a), segment(None, b)))
     utterance.receive(heard(7.0, segment(3.0, c), segment(4.0, d), segment(5.0, e)))
