@@ -31,12 +31,20 @@ class WavFormat:
 
 
 class WavFile:
-    """Finds the samples. What follows them is none of them, but for those of another file of the same format."""
+    """Finds the samples.
+
+    Chunks that follow them are none of them, but for those of another file of the same format. What follows them and is
+    no chunk is audio: of a client whose header tells of its first piece only.
+    """
 
     def __init__(self) -> None:
         self._head = b""
+        self._found: WavFormat | None = None
         self._format: WavFormat | None = None
+        self._passed = 0  # bytes of chunks that are no audio
+        self._skip = 0  # bytes to come that are nothing
         self._left = 0  # bytes of audio that are still to come
+        self._padded = False  # whether a byte may follow that fills up an odd number of them
 
     def receive(self, data: bytes) -> tuple[WavFormat, bytes] | None:
         """Take bytes; return the format and the audio among them, None while the first header goes on.
@@ -53,35 +61,54 @@ class WavFile:
 
     def _seek(self, data: bytes) -> bytes:
         """Take bytes that are no audio; return those behind the next header, none while it goes on."""
-        self._head = (self._head + data).lstrip(b"\0")  # which fill up what has an odd number of bytes
-        if self._format is None and not (b"RIFF".startswith(self._head[:4]) and b"WAVE".startswith(self._head[8:12])):
-            raise AudioError("audio without an encoding must be a WAV file: RIFF, WAVE")
-        found, at = self._format, 0
-        while at + 8 <= len(self._head):
-            name, size = struct.unpack_from("<4sI", self._head, at)
-            if name == b"RIFF":
-                size = 4  # all the others are in it
-            if name == b"data":
-                return self._begin(found, size, at + 8)
-            if at + 8 + size > min(len(self._head), MAX_HEADER_BYTES):
+        self._head += data
+        while self._head:
+            passed = min(self._skip, len(self._head))
+            self._head, self._skip, self._passed = self._head[passed:], self._skip - passed, self._passed + passed
+            if self._passed == 0:
+                self._check_start()
+            elif self._format is not None and not self._is_chunk():
+                return self._begin(0, 0)
+            if len(self._head) < (12 if self._head.startswith(b"R") else 8):
                 break
-            if name == b"fmt ":
-                found = read_format(self._head[at + 8 : at + 8 + size])
-            at += 8 + size + size % 2
-        if len(self._head) > MAX_HEADER_BYTES:
-            if self._format is None:
+            name, size = struct.unpack_from("<4sI", self._head)
+            if name == b"data":
+                return self._begin(size, 8)
+            if name == b"fmt " and self._read_format(size) is None:
+                break
+            self._skip = 12 if name == b"RIFF" else 8 + size + size % 2  # all the others are in it
+            if self._format is None and self._passed + self._skip > MAX_HEADER_BYTES:
                 raise AudioError(f"a WAV header may have {MAX_HEADER_BYTES} bytes")
-            self._head = b""
         return b""
 
-    def _begin(self, found: WavFormat | None, size: int, at: int) -> bytes:
+    def _check_start(self) -> None:
+        """Raise AudioError if this is not how a WAV file begins."""
+        if not (b"RIFF".startswith(self._head[:4]) and b"WAVE".startswith(self._head[8:12])):
+            raise AudioError("audio without an encoding must be a WAV file: RIFF, WAVE")
+
+    def _is_chunk(self) -> bool:
+        """Say whether what follows a file's audio is a chunk: a chunk has a name."""
+        if self._padded and self._head.startswith(b"\0"):
+            self._head = self._head[1:]
+        self._padded = False
+        return all(0x20 <= byte < 0x7F for byte in self._head[:4])
+
+    def _read_format(self, size: int) -> WavFormat | None:
+        """Read the chunk at hand; None while it is not all there."""
+        if size <= MAX_HEADER_BYTES and len(self._head) < 8 + size:
+            return None
+        self._found = read_format(self._head[8 : 8 + size])
+        return self._found
+
+    def _begin(self, size: int, at: int) -> bytes:
         """Begin with the audio, `size` bytes of it; return what is there from `at` on."""
-        if found is None:
+        if self._found is None:
             raise AudioError("a WAV file must say its format before its audio")
-        if self._format not in {None, found}:
+        if self._format not in {None, self._found}:
             raise AudioError("WAV files that follow each other must have one format")
         rest, self._head = self._head[at:], b""
-        self._format, self._left = found, sys.maxsize if size in UNKNOWN else size
+        self._format, self._left = self._found, sys.maxsize if size in UNKNOWN else size
+        self._padded = size % 2 == 1
         return rest
 
 

@@ -295,9 +295,10 @@ def test_of_a_file_metadata_say_how_many_channels_it_has(channels: int) -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_what_follows_the_samples_of_a_file_is_not_heard(channels: int) -> None:
+def test_a_chunk_that_follows_the_samples_of_a_file_is_not_heard(channels: int) -> None:
     played = stage(base="")
-    played.say(*chunks(wav(bytes(3_200 * channels), channels, length=1_600 * channels), 1_001), CLOSE)
+    title = b"LIST" + (1_600).to_bytes(4, "little") + bytes(1_600)
+    played.say(*chunks(wav(bytes(1_600 * channels) + title, channels, length=1_600 * channels), 1_001), CLOSE)
 
     assert [message["duration"] for message in played.of("Metadata")] == [0.05]
 
