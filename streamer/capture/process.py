@@ -68,7 +68,8 @@ class RecorderProcess:
         with suppress(ProcessLookupError):
             self._process.kill()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._end(), ENDING_S)
+            async with asyncio.timeout(ENDING_S):
+                await self._end()
         return self._process.returncode is not None
 
     async def _end(self) -> None:

@@ -13,7 +13,8 @@ async def bury(process: asyncio.subprocess.Process, patience_s: float) -> int | 
     """
     for _ in range(2):
         with suppress(TimeoutError):
-            return await asyncio.wait_for(process.wait(), patience_s)
+            async with asyncio.timeout(patience_s):  # wait_for loses a cancellation in the moment of the end
+                return await process.wait()
         with suppress(ProcessLookupError):
             process.kill()
     return None

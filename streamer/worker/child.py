@@ -135,7 +135,8 @@ class Child:
             watch.cancel()
             status = await self._process.bury()
             with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(errors), ENDING_S)  # the last words of a crash
+                async with asyncio.timeout(ENDING_S):
+                    await asyncio.shield(errors)  # the last words of a crash
             errors.cancel()
         return self._lose(status)
 

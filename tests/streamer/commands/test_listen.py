@@ -150,7 +150,8 @@ async def test_a_signal_that_comes_twice_at_once_is_one():
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGTERM)
             await asyncio.sleep(0)
-            await asyncio.wait_for(event.wait(), 10)
+            async with asyncio.timeout(10):
+                await event.wait()
         await asyncio.sleep(0)
 
 

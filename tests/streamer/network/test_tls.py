@@ -166,7 +166,8 @@ def test_files_that_change_while_the_model_is_warmed_up_are_read_again(papers, t
 
     async def watch() -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(certificate.watch(), 5 * tls.CHECK_S)
+            async with asyncio.timeout(5 * tls.CHECK_S):
+                await certificate.watch()
 
     virtual_time.run(watch())
 
