@@ -21,7 +21,7 @@ from benchmarks.contestants import Ours, ours
 from benchmarks.figures import Figures
 from benchmarks.heat import Result
 from benchmarks.plot import plot_mishaps
-from benchmarks.streaming import Options, compare
+from benchmarks.streaming import Options, compare, spelt
 from benchmarks.streaming_table import Entry, entries, raw
 
 
@@ -46,7 +46,10 @@ def main() -> None:
     parser.add_argument("--model", default="demo")
     given = parser.parse_args()
     where = machine.describe()
-    command = f"python -m benchmarks.hours --seeds {' '.join(map(str, given.seeds))} --minutes {given.minutes:g}"
+    command = (
+        f"python -m benchmarks.hours --seeds {' '.join(map(str, given.seeds))} --minutes {given.minutes:g} "
+        f"--processes {given.processes} --model {spelt(given.model)}"
+    )
     found = entries(list(hear(given.seeds, given.minutes, given.processes, given.model)))
     table = describe(command, where, found)
     machine.write("hours.md", table)

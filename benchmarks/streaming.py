@@ -61,10 +61,9 @@ class Options:
     def command(self) -> str:
         """What to type to do it again."""
         given = [f"--{name} FOLDER" for name, folder in self.folders.items() if folder is not None]
-        model = "FOLDER" if Path(self.model).is_dir() else self.model
         command = (
             f"python -m benchmarks.streaming --minutes {self.minutes:g} --processes {self.processes} "
-            f"--model {model} --seed {self.seed} --peers {self.peers:g}"
+            f"--model {spelt(self.model)} --seed {self.seed} --peers {self.peers:g}"
         )
         speakers = [f"--speakers {' '.join(self.speakers)}"] if self.speakers else []
         return " ".join([command, *speakers, *given])
@@ -78,6 +77,11 @@ class Options:
     def results(self) -> str:
         """Name of the files."""
         return "streaming_strangers" if self.speakers else "streaming"
+
+
+def spelt(model: str) -> str:
+    """Return a model as a command line for others to read has it: where their folders are is their own."""
+    return "FOLDER" if Path(model).is_dir() else model
 
 
 def main() -> None:
